@@ -1,0 +1,5 @@
+"""The `hermes` command."""
+
+from app.cli.program import main
+
+__all__ = ["main"]

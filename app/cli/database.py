@@ -1,0 +1,47 @@
+"""`hermes db …`: the ledger's tables, and source tables for trying things out."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from app.cli.output import console, open_gateway, text
+from app.db.migrate import ledger_script, source_script, upgrade
+from app.db.source import create_source_tables
+
+app = typer.Typer(help="Create and upgrade tables, or print the DDL for a DBA.", no_args_is_help=True)
+
+
+class Dialect(StrEnum):
+    """Databases whose DDL can be printed."""
+
+    MSSQL = "mssql"
+    SQLITE = "sqlite"
+
+
+@app.command("upgrade", epilog="Example: hermes db upgrade")
+def upgrade_ledger() -> None:
+    """Create the ledger (tables hermes_...) in the configured database, or bring it to this version."""
+    gateway = open_gateway(quiet=True)
+    upgrade(gateway.engine)
+    console.print(text("ledger_current"))
+
+
+@app.command("create-source", epilog="Example: hermes db create-source")
+def create_source() -> None:
+    """Create the six source tables where there are none: for the demo and for tests.
+
+    Refused on a database that has some of them; does nothing where all are complete.
+    """
+    gateway = open_gateway(quiet=True)
+    created = create_source_tables(gateway.engine)
+    console.print(text("source_created", tables=", ".join(created)) if created else text("source_complete"))
+
+
+@app.command("script", epilog="Example: hermes db script --dialect mssql > ledger.sql")
+def script(
+    dialect: Annotated[Dialect, typer.Option(help="For which database.")] = Dialect.MSSQL,
+    source: Annotated[bool, typer.Option("--source", help="The source tables instead of the ledger.")] = False,
+) -> None:
+    """Print the DDL instead of running it."""
+    typer.echo(source_script(dialect) if source else ledger_script(dialect), nl=False)

@@ -1,0 +1,90 @@
+"""How the command speaks: results as one JSON object on standard output, everything for people on standard error."""
+
+import json
+import sys
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from app.core.clock import local
+from app.core.config import get_settings
+from app.core.logging import configure_logging
+from app.core.texts import say
+from app.documents import KINDS, DocumentKind
+from app.domain.errors import InputError
+from app.domain.redact import printable
+from app.wiring import Gateway, process_gateway
+
+console = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+
+
+def open_gateway(*, quiet: bool = False) -> Gateway:
+    """The process's Gateway, with logging set up. `quiet`: warnings and errors only."""
+    settings = get_settings()
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}) if quiet else settings)
+    return process_gateway()
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """The one JSON object of a command."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
+
+
+def text(key: str, /, **values: object) -> str:
+    """A sentence in the operator's language."""
+    return say(get_settings().hermes_lang, key, **values)
+
+
+def safe(value: object) -> Text:
+    """Text from outside, shown as it is: no markup, no control characters."""
+    return Text(printable(str(value)))
+
+
+def label(kind: DocumentKind) -> str:
+    """The kind's name in the operator's language."""
+    return kind.labels[get_settings().hermes_lang]
+
+
+def moment(value: datetime | None) -> str:
+    """A moment on the users' wall clock, with its age: the age is what a reader at night wants first."""
+    if value is None:
+        return text("never")
+    return f"{local(value):%d/%m/%Y %H:%M:%S} ({text('ago', age=_age(value))})"
+
+
+def kind_named(name: str) -> DocumentKind:
+    """The kind of that name. Raises InputError."""
+    kind = KINDS.get(name)
+    if kind is None:
+        raise InputError(f"{printable(name)!r} is not a kind of document. Kinds: {', '.join(KINDS)}.")
+    return kind
+
+
+def fail(message: str, *, code: int) -> NoReturn:
+    """Say what is wrong and end."""
+    console.print(safe(message) if "\n" not in message else Text(message), style="red", soft_wrap=True)
+    sys.exit(code)
+
+
+def _age(value: datetime) -> str:
+    seconds = max(0, int((datetime.now(UTC) - value).total_seconds()))
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{type(value).__name__} is no JSON value")

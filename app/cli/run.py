@@ -1,0 +1,156 @@
+"""Commands that make documents travel: up, sync, scan, demo."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from app.cli.output import AsJson, console, kind_named, label, open_gateway, print_json, text
+from app.core.config import get_settings
+from app.demo.show import Demo, Faults
+from app.documents import ALL_KINDS, DocumentKind
+from app.domain.errors import ConfigError, HermesError
+from app.domain.states import State
+from app.main import celery_app
+from app.services.deliver import DeliverReport
+from app.tasks.celery_queue import CeleryQueue
+from app.tasks.embedded import run_embedded
+from app.wiring import Gateway
+
+KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind: phieu_nhap, phieu_xuat or hoa_don.")]
+
+BATCHES_AT_ONCE = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(epilog="Example: hermes up")(up)
+    app.command(epilog="Example: hermes sync --json")(sync)
+    app.command(epilog="Example: hermes scan --kind hoa_don")(scan)
+    app.command(epilog="Example: hermes demo --documents 300 --faults some")(demo)
+
+
+def up() -> None:
+    """Run scheduler and workers in one process, on whatever is configured, until Ctrl-C or SIGTERM."""
+    gateway = open_gateway()
+    gateway.require_partner()
+    _ = gateway.ledger
+    raise typer.Exit(run_embedded())
+
+
+def sync(as_json: AsJson = False, kind: KindOption = None) -> None:
+    """Scan and deliver until nothing is due now, then exit. Needs no broker."""
+    gateway = open_gateway(quiet=not as_json and console.is_terminal)
+    gateway.require_partner()
+    kinds = _kinds(kind)
+    started = time.monotonic()
+    with _progress(shown=not as_json and console.is_terminal) as progress:
+        reports = _run_until_done(gateway, kinds, progress)
+    summary = {name: _sync_summary(report) for name, report in reports.items()}
+    result = {
+        "kinds": summary,
+        "total": dict(sum((Counter(each) for each in summary.values()), Counter())),
+        "stopped": gateway.stopping.is_set(),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    if as_json:
+        print_json(result)
+        return
+    for each in kinds:
+        counts = ", ".join(f"{text(f'state_{state}')}: {reports[each.name].states[state]}" for state in State
+                           if reports[each.name].states[state])  # fmt: skip
+        console.print(f"{label(each)}: {counts or text('nothing_due')}")
+
+
+def scan(as_json: AsJson = False, kind: KindOption = None) -> None:
+    """Scan once: rescue expired claims, discover documents and put due ones on the queue. Needs Redis."""
+    gateway = open_gateway(quiet=True)
+    if get_settings().broker_url is None:
+        raise ConfigError("REDIS_HOST (or REDIS_URL) is not set: there is no queue to scan for. Use: hermes sync")
+    reports = [gateway.scan.run(each, CeleryQueue(celery_app)) for each in _kinds(kind)]
+    if as_json:
+        counted = {r.kind: {"rescued": r.rescued, "discovered": r.discovered, "offered": r.offered} for r in reports}
+        print_json({"kinds": counted})
+        return
+    for report in reports:
+        console.print(
+            text("scanned", kind=label(kind_named(report.kind)), discovered=report.discovered, offered=report.offered)
+        )
+
+
+def demo(
+    documents: Annotated[int, typer.Option(min=3, help="How many documents, shared among the kinds.")] = 600,
+    faults: Annotated[Faults, typer.Option(help="How the partner misbehaves.")] = Faults.NONE,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
+) -> None:
+    """Show it: sample documents travel from a database of their own to a simulated partner, and a proof is drawn."""
+    raise typer.Exit(0 if Demo(documents=documents, faults=faults, keep=keep).run() else 1)
+
+
+def _run_until_done(gateway: Gateway, kinds: list[DocumentKind], progress: Progress) -> dict[str, DeliverReport]:
+    try:
+        return asyncio.run(_sync(gateway, kinds, progress))
+    except* HermesError as group:
+        raise group.exceptions[0] from None
+
+
+async def _sync(gateway: Gateway, kinds: list[DocumentKind], progress: Progress) -> dict[str, DeliverReport]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, gateway.stopping.set)
+    try:
+        await gateway.in_thread(lambda: gateway.ledger)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_sync_kind(gateway, kind, progress)) for kind in kinds]
+        await gateway.in_thread(gateway.ship.run)
+    finally:
+        await gateway.close()
+    return {report.kind: report for report in (task.result() for task in tasks)}
+
+
+async def _sync_kind(gateway: Gateway, kind: DocumentKind, progress: Progress) -> DeliverReport:
+    """Deliver one kind's batches, the next one claimed and loaded while the last one's answers come in."""
+    total = DeliverReport(kind.name)
+    bar = progress.add_task(label(kind), total=0)
+    batches = gateway.scan.due(kind)
+    under_way: set[asyncio.Task[DeliverReport]] = set()
+    while True:
+        codes = None if gateway.stopping.is_set() else await gateway.in_thread(next, batches, None)
+        if codes:
+            progress.update(bar, total=(progress.tasks[bar].total or 0) + len(codes))
+            under_way.add(asyncio.create_task(gateway.deliver.run(kind, codes)))
+        if not under_way:
+            return total
+        if codes is None or len(under_way) >= BATCHES_AT_ONCE:
+            done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            for report in (task.result() for task in done):
+                total.add(report)
+                progress.advance(bar, report.documents)
+
+
+def _sync_summary(report: DeliverReport) -> dict[str, int]:
+    return {
+        **{state.value: report.states[state] for state in SETTLED},
+        "released": report.released,
+        "claims_lost": report.lost,
+    }
+
+
+SETTLED = (State.ACCEPTED, State.REJECTED, State.WAITING, State.UNKNOWN, State.PARKED)
+
+
+def _kinds(name: str | None) -> list[DocumentKind]:
+    return list(ALL_KINDS) if name is None else [kind_named(name)]
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Progress]:
+    columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not shown) as progress:
+        yield progress

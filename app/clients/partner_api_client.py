@@ -1,0 +1,222 @@
+"""`PartnerAPIClient`: the only code that talks to the partner.
+
+One pooled session per process, opened on first use and so always after a fork. The client never retries:
+every exchange comes back as one outcome, and SQL alone owns what happens next. It knows for each request
+whether it may have left this machine; that is what separates "surely not accepted" from "unknown" (P5).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+
+from app import __version__
+from app.clients.auth import basic_authorization
+from app.clients.classify import Reply, classify
+from app.core.clock import Clock, SystemClock
+from app.core.config import LogPayloads, Settings, get_settings, reveal
+from app.core.texts import say
+from app.domain.deliveries import Exchange
+from app.domain.errors import ConfigError, ErrorCode, Problem
+from app.domain.outcomes import Accepted, Defer, Outcome, Unknown
+from app.domain.redact import mask_names, mask_secrets, printable
+from app.partners import PROFILES, Endpoint, Prepared, Profile
+
+KEEPALIVE_SECONDS = 15
+"""Idle connections are dropped before usual servers drop them, so that few sends meet a closing connection."""
+
+LONGEST_LOGGED_BODY = 64 * 1024
+_KEPT_HEADERS = ("content-type", "retry-after", "location", "x-request-id")
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one request got: `sent` from the moment its first byte may have left."""
+
+    sent: bool = False
+
+
+class PartnerAPIClient:
+    """Sends documents to the partner. Construction does nothing; `close` ends what the first request opened.
+
+    All methods are coroutines of one event loop. No partner behaviour raises: it is in the outcome.
+    Raises ConfigError when API_BASE_URL, API_USERNAME or API_PASSWORD is not set.
+    """
+
+    def __init__(self, settings: Callable[[], Settings] = get_settings, clock: Clock | None = None) -> None:
+        self._read_settings = settings
+        self._clock = clock or SystemClock()
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._read_settings()
+
+    @property
+    def profile(self) -> Profile:
+        """The partner's profile. Raises ConfigError when PARTNER_PROFILE names none."""
+        try:
+            return PROFILES[self.settings.partner_profile]
+        except KeyError:
+            raise ConfigError(f"PARTNER_PROFILE must be one of: {', '.join(PROFILES)}.") from None
+
+    async def submit_phieu_nhap(self, document: Prepared, idempotency_key: str) -> Exchange:
+        """Send one goods receipt."""
+        return await self.submit("phieu_nhap", document, idempotency_key)
+
+    async def submit_phieu_xuat(self, document: Prepared, idempotency_key: str) -> Exchange:
+        """Send one goods issue."""
+        return await self.submit("phieu_xuat", document, idempotency_key)
+
+    async def submit_hoa_don(self, document: Prepared, idempotency_key: str) -> Exchange:
+        """Send one sales invoice."""
+        return await self.submit("hoa_don", document, idempotency_key)
+
+    async def submit(self, kind: str, document: Prepared, idempotency_key: str) -> Exchange:
+        """Send one document of any kind the profile has an endpoint for."""
+        return await self._make_request(self.profile.endpoints[kind], document, idempotency_key)
+
+    async def probe(self) -> Reply | Problem:
+        """Ask the partner's first endpoint with GET and our credentials: sends no document, shows whether
+        something answers and whether it refuses us."""
+        session = self._open()
+        url = self._url(next(iter(self.profile.endpoints.values())))
+        try:
+            async with session.get(url, allow_redirects=False, trace_request_ctx=_Progress()) as response:
+                return Reply(response.status, response.headers, *await self._read(response))
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return self._problem(ErrorCode.CONNECT_FAILED, detail=_describe(error))
+
+    async def close(self) -> None:
+        """Close the pooled connections; a later request opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _make_request(self, endpoint: Endpoint, document: Prepared, idempotency_key: str) -> Exchange:
+        session = self._open()
+        progress = _Progress()
+        started_at, start = self._clock.now(), time.perf_counter()
+        reply: Reply | None = None
+        try:
+            async with session.request(
+                endpoint.method,
+                self._url(endpoint),
+                data=document.body,
+                headers={
+                    "Content-Type": "application/json; charset=utf-8",
+                    "Idempotency-Key": idempotency_key,
+                },
+                allow_redirects=False,
+                trace_request_ctx=progress,
+            ) as response:
+                reply = Reply(response.status, response.headers, *await self._read(response))
+            outcome = self._classified(reply, endpoint, document)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            outcome = self._failure(error, sent=progress.sent)
+        return Exchange(
+            outcome=outcome,
+            started_at=started_at,
+            duration_ms=round((time.perf_counter() - start) * 1000),
+            http_status=reply.status if reply else None,
+            record=self._record(endpoint, document, idempotency_key, reply),
+        )
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            self._session = self._new_session()
+        return self._session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        settings = self.settings
+        settings.require("api_base_url", "api_username", "api_password")
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_mark_sent)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.send_concurrency, keepalive_timeout=KEEPALIVE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "Authorization": basic_authorization(settings.api_username or "", reveal(settings.api_password) or ""),
+                "Accept": "application/json",
+                "User-Agent": f"Hermes/{__version__}",
+            },
+            timeout=aiohttp.ClientTimeout(
+                total=settings.request_timeout_seconds,
+                sock_connect=settings.connect_timeout_seconds,
+                sock_read=settings.read_timeout_seconds or settings.request_timeout_seconds,
+            ),
+            trace_configs=[trace],
+        )
+
+    def _url(self, endpoint: Endpoint) -> str:
+        return f"{self.settings.api_base_url}/{endpoint.path}"
+
+    async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+        """The body up to the limit, and whether that is all of it. A body that breaks off is a reply, too."""
+        body = bytearray()
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > self.settings.max_response_bytes:
+                    response.close()
+                    return bytes(body[: self.settings.max_response_bytes]), False
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return bytes(body), False
+        return bytes(body), True
+
+    def _classified(self, reply: Reply, endpoint: Endpoint, document: Prepared) -> Outcome:
+        outcome = classify(
+            reply, endpoint.national_code_field, language=self.settings.hermes_lang, now=self._clock.now()
+        )
+        if isinstance(outcome, Accepted):
+            return outcome
+        message = self._without_secrets(mask_names(outcome.problem.message, document.names))
+        return replace(outcome, problem=Problem(outcome.problem.code, message))
+
+    def _failure(self, error: Exception, *, sent: bool) -> Outcome:
+        detail = self._without_secrets(_describe(error))
+        if not sent:
+            return Defer(self._problem(ErrorCode.CONNECT_FAILED, detail=detail))
+        if isinstance(error, TimeoutError):
+            return Unknown(self._problem(ErrorCode.TIMEOUT, seconds=self.settings.request_timeout_seconds))
+        return Unknown(self._problem(ErrorCode.CONNECTION_LOST, detail=detail))
+
+    def _problem(self, code: ErrorCode, **values: object) -> Problem:
+        return Problem(code, say(self.settings.hermes_lang, code.value, **values))
+
+    def _without_secrets(self, text: str) -> str:
+        return mask_secrets(text, self.settings.secrets)
+
+    def _record(
+        self, endpoint: Endpoint, document: Prepared, idempotency_key: str, reply: Reply | None
+    ) -> dict[str, Any]:
+        keep = self.settings.log_payloads
+        request = {"method": endpoint.method, "url": self._url(endpoint), "idempotency_key": idempotency_key}
+        if keep is not LogPayloads.NONE:
+            request["body"] = document.text(masked=keep is LogPayloads.MASKED)[:LONGEST_LOGGED_BODY]
+        if reply is None:
+            return {"request": request}
+        kept = {
+            name.lower(): printable(value) for name, value in reply.headers.items() if name.lower() in _KEPT_HEADERS
+        }
+        response: dict[str, Any] = {"status": reply.status, "headers": kept, "complete": reply.complete}
+        if keep is not LogPayloads.NONE:
+            text = self._without_secrets(reply.body[:LONGEST_LOGGED_BODY].decode("utf-8", "replace"))
+            response["body"] = mask_names(text, document.names) if keep is LogPayloads.MASKED else text
+        return {"request": request, "response": response}
+
+
+def _describe(error: Exception) -> str:
+    return printable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)[:200]
+
+
+async def _mark_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    context.trace_request_ctx.sent = True
+
+
+partner_api_client = PartnerAPIClient()
+"""The process's client: configured from the environment when it is first used."""

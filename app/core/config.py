@@ -1,0 +1,501 @@
+"""Settings: the only reader of the environment.
+
+Values come from the environment, from `NAME_FILE` (a file that holds the value, as container secrets do) or from
+`.env` in the working directory, in this order. A missing or senseless value is refused with the setting's name,
+what it must look like and where it came from; never with its content (P9).
+"""
+
+import math
+import os
+import re
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import quote, urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.domain.decide import RetryPolicy, UnknownPolicy
+from app.domain.errors import ConfigError
+from app.domain.retry import RetrySchedule
+
+ENV_FILE = Path(".env")
+DEFAULT_SQLITE = "sqlite:///var/hermes.db"
+
+
+class LogPayloads(StrEnum):
+    """How much of request and reply bodies the detailed log keeps."""
+
+    FULL = "full"
+    MASKED = "masked"
+    NONE = "none"
+
+
+class Language(StrEnum):
+    """The language operators are spoken to in."""
+
+    VI = "vi"
+    EN = "en"
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def setting(default: Any, meaning: str, *, expects: str, example: str = "", **rules: Any) -> Any:
+    """A setting: its default, what it means, what a value must look like, and one that is right."""
+    extra: dict[str, JsonValue] = {"expects": expects, "example": example}
+    return Field(default=default, description=meaning, json_schema_extra=extra, **rules)
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("not an http address")
+    if parts.username or parts.password:
+        raise ValueError("credentials belong into API_USERNAME and API_PASSWORD")
+    if parts.query or parts.fragment:
+        raise ValueError("no query")
+    _ = parts.port  # raises ValueError when it is not a port
+    return value.rstrip("/")
+
+
+def _url_scheme(*schemes: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError("wrong scheme")
+        return value
+
+    return AfterValidator(check)
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    try:
+        url = make_url(value.get_secret_value())
+        url.get_dialect()
+    except (ArgumentError, ImportError) as error:  # NoSuchModuleError is an ArgumentError
+        raise ValueError("not a database address") from error
+    if url.get_backend_name() not in {"sqlite", "mssql"}:
+        raise ValueError("neither SQLite nor SQL Server")
+    return value
+
+
+_SECONDS = "a whole number of seconds"
+_YES_NO = "yes or no"
+_TEXT = "text"
+
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+
+
+class Settings(BaseSettings):
+    """Every setting of Hermes. `.env.example` documents them; a test compares the two."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # Partner
+    api_base_url: Annotated[str, AfterValidator(_http_url)] | None = setting(
+        None,
+        "Address of the partner's API, without the document paths",
+        expects="an address that begins with http:// or https://, without user name, password or query",
+        example="https://partner.example.vn/api",
+    )
+    api_username: str | None = setting(None, "User name at the partner", expects=_TEXT, example="nhathuoc01")
+    api_password: SecretStr | None = setting(None, "Password at the partner", expects=_TEXT, example="********")
+    partner_profile: str = setting(
+        "basic", "How the partner's API looks on the wire", expects="the name of a profile", example="basic"
+    )
+    request_timeout_seconds: Seconds = setting(
+        30, "Longest time for one request, all in all", expects=_SECONDS, example="30"
+    )
+    connect_timeout_seconds: Seconds = setting(
+        10, "Longest time to reach the partner (DNS, TCP, TLS)", expects=_SECONDS, example="10"
+    )
+    read_timeout_seconds: Seconds | None = setting(
+        None, "Longest silence of the partner within a request", expects=_SECONDS, example="30"
+    )
+    max_response_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = setting(
+        1024 * 1024,
+        "Longest reply that is read",
+        expects="a whole number of bytes from 1024 to 16777216",
+        example="1048576",
+    )
+
+    # Source database and ledger
+    source_database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = setting(
+        None,
+        "SQLAlchemy URL of the source database; takes precedence over MSSQL_*",
+        expects="a SQLAlchemy URL of SQLite or SQL Server",
+        example="sqlite:///var/hermes.db",
+    )
+    mssql_server: str | None = setting(
+        None,
+        "SQL Server: host, host,port, host:port or host\\instance",
+        expects="a host name, if need be with ,port or :port or \\instance",
+        example="192.0.2.10,1433",
+    )
+    mssql_database: str | None = setting(None, "Database with the source tables", expects=_TEXT, example="DQG")
+    mssql_user: str | None = setting(None, "SQL Server login", expects=_TEXT, example="hermes")
+    mssql_password: SecretStr | None = setting(None, "SQL Server password", expects=_TEXT, example="********")
+    mssql_driver: str | None = setting(
+        None,
+        "An installed ODBC driver to use instead of the bundled one",
+        expects="the name of an ODBC driver, with or without braces",
+        example="{ODBC Driver 17 for SQL Server}",
+    )
+    mssql_encrypt: bool = setting(True, "Encrypt the connection to SQL Server", expects=_YES_NO, example="yes")
+    mssql_trust_server_certificate: bool = setting(
+        False, "Accept a self-signed certificate of SQL Server", expects=_YES_NO, example="no"
+    )
+    db_connect_timeout_seconds: Seconds = setting(
+        10, "Longest time to reach SQL Server", expects=_SECONDS, example="10"
+    )
+    db_query_timeout_seconds: Seconds = setting(
+        60, "Longest time for one SQL statement", expects=_SECONDS, example="60"
+    )
+
+    # Broker
+    redis_host: str | None = setting(None, "Redis host", expects="a host name", example="redis")
+    redis_port: Annotated[int, Field(ge=1, le=65535)] = setting(
+        6379, "Redis port", expects="a port number from 1 to 65535", example="6379"
+    )
+    redis_username: str | None = setting(None, "Redis ACL user", expects=_TEXT, example="hermes")
+    redis_password: SecretStr | None = setting(None, "Redis password", expects=_TEXT, example="********")
+    redis_db: Annotated[int, Field(ge=0, le=1023)] = setting(
+        0, "Redis database number", expects="a whole number, 0 or more", example="0"
+    )
+    redis_tls: bool = setting(False, "Use TLS to Redis", expects=_YES_NO, example="no")
+    redis_url: Annotated[SecretStr, _url_scheme("redis", "rediss")] | None = setting(
+        None,
+        "One address instead of REDIS_HOST and the others",
+        expects="an address that begins with redis:// or rediss://",
+        example="redis://:password@redis:6379/0",
+    )
+    broker_timeout_seconds: Seconds = setting(10, "Longest time for one Redis command", expects=_SECONDS, example="10")
+
+    # Detailed log
+    mongo_uri: Annotated[SecretStr, _url_scheme("mongodb", "mongodb+srv")] | None = setting(
+        None,
+        "MongoDB address; without it the detailed log stays in SQL",
+        expects="an address that begins with mongodb:// or mongodb+srv://",
+        example="mongodb://user:password@mongo:27017",
+    )
+    mongo_db_name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^/\\. \"$*<>:|?]+$")] = setting(
+        "sync_data_logs",
+        "MongoDB database of the detailed log",
+        expects="a database name",
+        example="sync_data_logs",
+    )
+    log_payloads: LogPayloads = setting(
+        LogPayloads.MASKED,
+        "Request and reply bodies in the detailed log: full, masked (persons' names) or none",
+        expects="full, masked or none",
+        example="masked",
+    )
+    log_retention_days: Annotated[int, Field(ge=1, le=36_500)] = setting(
+        90, "How long the detailed log is kept", expects="a whole number of days", example="90"
+    )
+
+    # Scanning, claiming, sending
+    scan_interval_seconds: Seconds = setting(60, "Time between two scans of a kind", expects=_SECONDS, example="60")
+    reoffer_seconds: Seconds | None = setting(
+        None,
+        "A document put on a queue and not taken up is offered again after; "
+        "unset: five scan intervals, at least 30 seconds",
+        expects=_SECONDS,
+        example="300",
+    )
+    max_queued: Annotated[int, Field(ge=1, le=1_000_000)] = setting(
+        10_000,
+        "A scan stops offering when so many documents of a kind are queued",
+        expects="a whole number",
+        example="10000",
+    )
+    claim_seconds: Seconds = setting(
+        120, "A worker's right to send a document expires after", expects=_SECONDS, example="120"
+    )
+    send_concurrency: Annotated[int, Field(ge=1, le=1000)] = setting(
+        64, "Requests in flight per worker process", expects="a whole number from 1 to 1000", example="64"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1000)] | None = setting(
+        None,
+        "Documents per message; unset: twice SEND_CONCURRENCY, or what CLAIM_SECONDS leaves time for",
+        expects="a whole number from 1 to 1000",
+        example="128",
+    )
+
+    # Trying again
+    retry_schedule: str = setting(
+        "30s,2m,10m,1h,6h,24h",
+        "Delays after the first, second, ... failed try of a document",
+        expects="delays such as 30s, 2m, 1h or 1d, separated by commas",
+        example="30s,2m,10m,1h,6h,24h",
+    )
+    defer_seconds: Seconds = setting(
+        60, "Delay while the partner itself is unavailable and names none", expects=_SECONDS, example="60"
+    )
+    unknown_outcome_policy: UnknownPolicy = setting(
+        UnknownPolicy.RESEND,
+        "A document that may have arrived: resend (same idempotency key) or hold (for a person)",
+        expects="resend or hold",
+        example="resend",
+    )
+
+    # Operators
+    hermes_lang: Language = setting(Language.VI, "Language of what operators read", expects="vi or en", example="vi")
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = setting(
+        "INFO", "Least important log lines shown", expects="DEBUG, INFO, WARNING or ERROR", example="INFO"
+    )
+    log_format: LogFormat = setting(
+        LogFormat.CONSOLE,
+        "Log lines for people (console) or machines (json)",
+        expects="console or json",
+        example="console",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Explicit values, the environment, `NAME_FILE`, then `.env`."""
+        return init_settings, env_settings, _FileSource(settings_cls), dotenv_settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _trimmed(cls, value: Any) -> Any:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_case(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("retry_schedule")
+    @classmethod
+    def _readable_schedule(cls, value: str) -> str:
+        RetrySchedule.parse(value)
+        return value
+
+    @field_validator("mssql_server")
+    @classmethod
+    def _readable_server(cls, value: str | None) -> str | None:
+        if value is not None:
+            split_server(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """The order of times without which promises would not hold (P2, P5)."""
+        slowest = math.ceil(self.documents_per_batch / self.send_concurrency) * self.request_timeout_seconds
+        if self.claim_seconds <= slowest:
+            raise ConfigError(
+                f"CLAIM_SECONDS ({self.claim_seconds}) is too short: a batch of {self.documents_per_batch} documents, "
+                f"{self.send_concurrency} at a time, may take {slowest} seconds at REQUEST_TIMEOUT_SECONDS="
+                f"{self.request_timeout_seconds}. Set CLAIM_SECONDS to more than {slowest}, "
+                "or lower BATCH_SIZE or REQUEST_TIMEOUT_SECONDS."
+            )
+        if self.scan_interval_seconds >= self.reoffer_after_seconds:
+            raise ConfigError(
+                f"SCAN_INTERVAL_SECONDS ({self.scan_interval_seconds}) must be less than REOFFER_SECONDS "
+                f"({self.reoffer_after_seconds}), for example 60 and 300."
+            )
+        if self.mssql_server and self.source_database_url is None:
+            for name in ("mssql_database", "mssql_user", "mssql_password"):
+                if getattr(self, name) is None:
+                    raise ConfigError(f"{_missing(name)} It is needed because MSSQL_SERVER is set.")
+        return self
+
+    @property
+    def documents_per_batch(self) -> int:
+        """Documents in one message, and in one claim: what the claim leaves time for, two rounds at most."""
+        rounds = (self.claim_seconds - 1) // self.request_timeout_seconds
+        return self.batch_size or min(self.send_concurrency * min(max(rounds, 1), 2), 1000)
+
+    @property
+    def reoffer_after_seconds(self) -> int:
+        """When a document that nobody took up is offered again."""
+        return self.reoffer_seconds or max(30, 5 * self.scan_interval_seconds)
+
+    @property
+    def database_url(self) -> URL:
+        """The source database and ledger."""
+        if self.source_database_url is not None:
+            return make_url(self.source_database_url.get_secret_value())
+        if self.mssql_server is None:
+            return make_url(DEFAULT_SQLITE)
+        return self._mssql_url(self.mssql_server)
+
+    def _mssql_url(self, server: str) -> URL:
+        host, port = split_server(server)
+        query = {
+            "Encrypt": "yes" if self.mssql_encrypt else "no",
+            "TrustServerCertificate": "yes" if self.mssql_trust_server_certificate else "no",
+        }
+        driver = "mssql+mssqlpython"
+        if self.mssql_driver:
+            driver = "mssql+pyodbc"
+            query["driver"] = self.mssql_driver.strip("{}")
+        return URL.create(
+            driver,
+            username=self.mssql_user,
+            password=reveal(self.mssql_password),
+            host=host,
+            port=port,
+            database=self.mssql_database,
+            query=query,
+        )
+
+    @property
+    def broker_url(self) -> str | None:
+        """Redis, or None when none is configured."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        if self.redis_host is None:
+            return None
+        scheme = "rediss" if self.redis_tls else "redis"
+        credentials = ""
+        if self.redis_username or self.redis_password:
+            user, password = self.redis_username or "", reveal(self.redis_password) or ""
+            credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@"
+        host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
+        query = "?ssl_cert_reqs=required" if self.redis_tls else ""
+        return f"{scheme}://{credentials}{host}:{self.redis_port}/{self.redis_db}{query}"
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """What the rules need to know about trying again."""
+        return RetryPolicy(
+            schedule=RetrySchedule.parse(self.retry_schedule),
+            unknown=self.unknown_outcome_policy,
+            defer_delay=timedelta(seconds=self.defer_seconds),
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value, to be masked wherever text from outside is kept (P9)."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+    def require(self, *names: str) -> None:
+        """Raise ConfigError for the first of these settings that is not set."""
+        for name in names:
+            if getattr(self, name) is None:
+                raise ConfigError(_missing(name))
+
+    def summary(self) -> dict[str, str]:
+        """The effective settings for one log line at start: secrets masked, unset ones left out."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name.upper(): _shown(value) for name, value in values.items() if value is not None}
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """`NAME_FILE`: the value stands in that file."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = _environment().get(f"{field_name.upper()}_FILE")
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{field_name.upper()}_FILE: the file {path} cannot be read: {error}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value}
+
+
+def split_server(server: str) -> tuple[str, int | None]:
+    """`host,1433`, `host:1433` or `host\\instance` → (host or host\\instance, port). Raises ValueError."""
+    match = re.fullmatch(r"(?P<host>[\w.\-]+(\\[\w$\-]+)?|\[[0-9a-fA-F:]+\])\s*([,:]\s*(?P<port>\d{1,5}))?", server)
+    port = int(match["port"]) if match and match["port"] else None
+    if match is None or (port is not None and not 1 <= port <= 65535):
+        raise ValueError("not a server name")
+    return match["host"].strip("[]"), port
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """The plain value of a secret, at the one place that hands it over."""
+    return None if secret is None else secret.get_secret_value()
+
+
+def load_settings(**values: Any) -> Settings:
+    """Read the settings. Raises ConfigError that names every setting at fault."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        faults = [_fault(str(item["loc"][0])) for item in error.errors(include_input=False, include_url=False)]
+        raise ConfigError("\n".join(dict.fromkeys(faults))) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{ENV_FILE} cannot be read: it is not UTF-8 text. Save it as UTF-8.") from None
+
+
+@cache
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return load_settings()
+
+
+def isolate(folder: Path, values: dict[str, str]) -> None:
+    """Make this process, and those it starts, see `values` as their only settings: written to `folder/.env`,
+    which becomes the working directory; every setting of the environment is removed."""
+    for variable in list(os.environ):
+        name = variable.upper().removesuffix("_FILE")
+        if name.lower() in Settings.model_fields:
+            del os.environ[variable]
+    lines = "".join(f"{name}={value}\n" for name, value in values.items())
+    (folder / ENV_FILE).write_text(lines, encoding="utf-8")
+    os.chdir(folder)
+    get_settings.cache_clear()
+
+
+def _environment() -> dict[str, str]:
+    in_file = dotenv_values(ENV_FILE, encoding="utf-8-sig") if ENV_FILE.is_file() else {}
+    merged = {name.upper(): value for name, value in in_file.items() if value}
+    return merged | {name.upper(): value for name, value in os.environ.items() if value}
+
+
+def _origin(name: str) -> str:
+    if any(name == variable.upper() and value for variable, value in os.environ.items()):
+        return "environment"
+    environment = _environment()
+    if f"{name}_FILE" in environment and name not in environment:
+        return environment[f"{name}_FILE"]
+    return str(ENV_FILE) if name in environment else "given by the program"
+
+
+def _expectation(name: str) -> str:
+    extra = Settings.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)  # noqa: S101  every field is made by setting()
+    example = f", for example {name.upper()}={extra['example']}" if extra["example"] else ""
+    return f"{extra['expects']}{example}"
+
+
+def _fault(name: str) -> str:
+    return f"{name.upper()} (from {_origin(name.upper())}) is not usable: it must be {_expectation(name)}."
+
+
+def _missing(name: str) -> str:
+    return f"{name.upper()} is not set. Put it into the environment or {ENV_FILE}: {_expectation(name)}."
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "********"
+    return "yes" if value is True else "no" if value is False else str(value)

@@ -1,0 +1,206 @@
+"""What operators read, in Vietnamese and English, from one catalogue."""
+
+from app.core.config import Language
+
+_CATALOGUE: dict[str, tuple[str, str]] = {
+    # What became of a try: written into note_log and the ledger.
+    "accepted": ("Đối tác đã nhận", "Accepted by the partner"),
+    "accepted_duplicate": ("Đối tác báo đã có phiếu này", "The partner already had this document"),
+    "national_code": ("mã quốc gia {code}", "national code {code}"),
+    "rejected": ("Bị từ chối: {reason}", "Rejected: {reason}"),
+    "waiting": ("Sẽ gửi lại lúc {due}: {reason}", "Will be tried again at {due}: {reason}"),
+    "unknown": (
+        "Chưa rõ đối tác đã nhận hay chưa, sẽ kiểm tra lại lúc {due}: {reason}",
+        "Not known whether the partner accepted; next check at {due}: {reason}",
+    ),
+    "unknown_held": (
+        "Chưa rõ đối tác đã nhận hay chưa, cần người xử lý: {reason}",
+        "Not known whether the partner accepted; a person must decide: {reason}",
+    ),
+    "parked": (
+        "Đã thử {attempts} lần, cần người xử lý: {reason}",
+        "Tried {attempts} times, needs a person: {reason}",
+    ),
+    "parked_by_operator": ("Tạm gác bởi {who}: {why}", "Put aside by {who}: {why}"),
+    "maybe_accepted": (
+        "lưu ý: một lần gửi trước có thể đã đến đối tác",
+        "note: an earlier try may have reached the partner",
+    ),
+    # Problems on the wire.
+    "timeout": (
+        "đối tác không trả lời trong {seconds} giây",
+        "no answer from the partner within {seconds} seconds",
+    ),
+    "connection_lost": (
+        "mất kết nối sau khi đã gửi ({detail})",
+        "the connection broke after the request had gone out ({detail})",
+    ),
+    "connect_failed": (
+        "không kết nối được đến đối tác ({detail})",
+        "cannot connect to the partner ({detail})",
+    ),
+    "unreadable_reply": (
+        "không đọc được trả lời của đối tác ({detail})",
+        "the partner's reply is not usable ({detail})",
+    ),
+    "credentials_refused": (
+        "đối tác từ chối tài khoản ({status}): {detail}",
+        "the partner refused the credentials ({status}): {detail}",
+    ),
+    "rate_limited": (
+        "đối tác yêu cầu gửi chậm lại ({status})",
+        "the partner asks to send more slowly ({status})",
+    ),
+    "partner_unavailable": (
+        "đối tác đang không phục vụ ({status})",
+        "the partner is not available ({status})",
+    ),
+    "partner_error": (
+        "đối tác báo lỗi ({status}): {detail}",
+        "the partner reports an error ({status}): {detail}",
+    ),
+    "gateway_error": (
+        "máy chủ trung gian của đối tác không nhận được trả lời ({status})",
+        "a gateway before the partner got no answer ({status})",
+    ),
+    "wrong_address": (
+        "địa chỉ API_BASE_URL có vẻ sai (HTTP {status})",
+        "API_BASE_URL does not seem to be the partner's API (HTTP {status})",
+    ),
+    "no_reason": ("không nêu lý do", "no reason given"),
+    "worker_lost": (
+        "tiến trình gửi bị dừng giữa chừng, không rõ đối tác đã nhận chưa",
+        "the sending process died; it is not known whether the partner accepted",
+    ),
+    # Kinds and states, as headings and in sentences.
+    "state_queued": ("chờ gửi", "queued"),
+    "state_sending": ("đang gửi", "sending"),
+    "state_waiting": ("chờ gửi lại", "waiting"),
+    "state_unknown": ("chưa rõ kết quả", "unknown"),
+    "state_accepted": ("đã nhận", "accepted"),
+    "state_rejected": ("bị từ chối", "rejected"),
+    "state_parked": ("tạm gác", "parked"),
+    "kind": ("Loại", "Kind"),
+    "to_send": ("chưa đưa vào", "to send"),
+    "oldest_due": ("Đến hạn cũ nhất", "Oldest due"),
+    "last_scan": ("Lần quét cuối", "Last scan"),
+    "never": ("chưa lần nào", "never"),
+    "none_due": ("không có", "none"),
+    "unshipped": ("{count} dòng nhật ký chưa chuyển sang MongoDB", "{count} log rows not yet in MongoDB"),
+    "log_in_sql": ("{count} dòng nhật ký (trong SQL)", "{count} log rows (in SQL)"),
+    "ago": ("{age} trước", "{age} ago"),
+    "nothing_due": ("không có phiếu đến hạn", "nothing due"),
+    "scanned": (
+        "{kind}: tìm thấy {discovered} phiếu mới, đưa {offered} phiếu vào hàng đợi",
+        "{kind}: {discovered} new documents, {offered} put on the queue",
+    ),
+    # hermes demo
+    "demo_seeded": (
+        "Đã tạo {documents} phiếu mẫu trong cơ sở dữ liệu nguồn; cứ khoảng 15 phiếu có một phiếu sai.",
+        "{documents} sample documents are in the source database; about one in 15 is defective.",
+    ),
+    "demo_reasons": ("lý do thường gặp", "commonest reasons"),
+    "demo_waiting": ("còn chờ", "waiting"),
+    "demo_throughput": (
+        "{documents} phiếu trong {seconds} giây ({rate} phiếu/giây, kể cả thời gian khởi động).",
+        "{documents} documents in {seconds} s ({rate} per second, start-up included).",
+    ),
+    "demo_proof": (
+        "✓ Đối chiếu: cả {accepted} phiếu đã nhận đều có ở đối tác, mỗi phiếu đúng một lần; không thừa, không thiếu.",
+        "✓ Proof: each of the {accepted} accepted documents is at the partner exactly once, and nothing else is.",
+    ),
+    "demo_proof_fails": (
+        "✗ Đối chiếu không khớp: {faults} chỗ khác nhau (nêu trên).",
+        "✗ The books disagree in {faults} places (above).",
+    ),
+    "demo_kept": (
+        "Vẫn đang chạy, nhấn Ctrl-C để dừng. Thử: cd {folder} && hermes status. Nhật ký: {folder}/{log}. "
+        "Sổ của đối tác: {partner}",
+        "Still running; Ctrl-C ends it. Try: cd {folder} && hermes status. Log: {folder}/{log}. "
+        "The partner's ledger: {partner}",
+    ),
+    # Tables.
+    "ledger_current": ("Sổ gửi đã ở phiên bản mới nhất.", "The ledger is up to date."),
+    "source_created": ("Đã tạo: {tables}", "Created: {tables}"),
+    "source_complete": ("Các bảng nguồn đã có đủ.", "The source tables are complete already."),
+    # What operators do.
+    "not_in_ledger": (
+        "Không có {kind} {code} trong sổ gửi. Nếu phiếu có trong cơ sở dữ liệu nguồn: hermes scan",
+        "There is no {kind} {code} in the ledger. If the source database has it: hermes scan",
+    ),
+    "nothing_selected": ("Không có phiếu nào phù hợp.", "No document matches."),
+    "confirm_retry": ("Gửi lại {count} phiếu?", "Send {count} documents again?"),
+    "confirm_park": ("Tạm gác {count} phiếu?", "Put aside {count} documents?"),
+    "done_retry": ("{count} phiếu sẽ được gửi lại ngay.", "{count} documents will be sent again at once."),
+    "done_park": ("{count} phiếu đã tạm gác.", "{count} documents were put aside."),
+    "aborted": ("Đã dừng, không có gì thay đổi.", "Stopped; nothing was changed."),
+    "history": ("Các lần gửi", "Attempts"),
+    "no_attempts": ("Chưa gửi lần nào.", "No attempts yet."),
+    "log_incomplete": (
+        "MongoDB không trả lời: chỉ hiện các dòng nhật ký còn trong SQL.",
+        "MongoDB does not answer: only the log rows still in SQL are shown.",
+    ),
+    "last_request": ("Yêu cầu gần nhất", "Last request"),
+    "last_reply": ("Trả lời gần nhất", "Last reply"),
+    "next_step": ("Tiếp theo", "Next"),
+    "next_due": ("tự gửi lại lúc {due}", "sent again by itself at {due}"),
+    "next_person": ("cần người xử lý: sửa phiếu rồi hermes retry", "needs a person: correct it, then hermes retry"),
+    "next_nothing": ("không cần làm gì", "nothing to do"),
+    "next_running": ("đang chờ kết quả lần gửi này", "waiting for the outcome of this send"),
+    "valid_all": ("{count} phiếu hợp lệ.", "{count} documents are valid."),
+    "valid_some": (
+        "{invalid} trong {count} phiếu sẽ bị từ chối:",
+        "{invalid} of {count} documents would be refused:",
+    ),
+    # hermes check
+    "check_configuration": ("Cấu hình", "Configuration"),
+    "check_database": ("Cơ sở dữ liệu", "Database"),
+    "check_ledger": ("Sổ gửi (bảng hermes_…)", "Ledger (tables hermes_…)"),
+    "check_source": ("Bảng nguồn: {kind}", "Source tables: {kind}"),
+    "check_broker": ("Hàng đợi (Redis)", "Broker (Redis)"),
+    "check_log_store": ("Kho nhật ký (MongoDB)", "Log store (MongoDB)"),
+    "check_partner": ("Đối tác", "Partner"),
+    "remedy_configuration": ("Sửa biến môi trường hoặc tệp .env.", "Correct the environment or .env."),
+    "remedy_database": (
+        "Kiểm tra MSSQL_SERVER, MSSQL_DATABASE, MSSQL_USER, MSSQL_PASSWORD (hoặc SOURCE_DATABASE_URL) và tường lửa.",
+        "Check MSSQL_SERVER, MSSQL_DATABASE, MSSQL_USER, MSSQL_PASSWORD (or SOURCE_DATABASE_URL) and the firewall.",
+    ),
+    "remedy_ledger": ("Chạy: hermes db upgrade", "Run: hermes db upgrade"),
+    "remedy_source": (
+        "Trỏ đến đúng cơ sở dữ liệu, hoặc tạo bảng hay view có đủ các cột.",
+        "Point to the right database, or provide tables or views with these columns.",
+    ),
+    "remedy_broker": (
+        "Kiểm tra REDIS_HOST, REDIS_PORT, REDIS_PASSWORD và Redis có đang chạy không.",
+        "Check REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and that Redis runs.",
+    ),
+    "remedy_log_store": (
+        "Kiểm tra MONGO_URI và MongoDB. Trong lúc đó nhật ký được giữ trong SQL, không mất dòng nào.",
+        "Check MONGO_URI and MongoDB. Until then the log is kept in SQL; no line is lost.",
+    ),
+    "remedy_partner": (
+        "Kiểm tra API_BASE_URL, API_USERNAME, API_PASSWORD, mạng và tình trạng của đối tác.",
+        "Check API_BASE_URL, API_USERNAME, API_PASSWORD, the network and the partner's state.",
+    ),
+    "broker_embedded": (
+        "REDIS_HOST không đặt: chỉ dùng được hermes up và hermes sync",
+        "REDIS_HOST is not set: only hermes up and hermes sync can be used",
+    ),
+    "log_store_sql": ("MONGO_URI không đặt: nhật ký nằm trong SQL", "MONGO_URI is not set: the log stays in SQL"),
+    "partner_answers": (
+        "trả lời HTTP {status}, không từ chối tài khoản",
+        "answers HTTP {status}, does not refuse the credentials",
+    ),
+    "partner_refuses": ("từ chối tài khoản (HTTP {status})", "refuses the credentials (HTTP {status})"),
+    "columns_missing": ("không có cột tùy chọn {columns}", "without the optional column(s) {columns}"),
+    "document_gone": (
+        "phiếu không còn trong cơ sở dữ liệu nguồn",
+        "the document is no longer in the source database",
+    ),
+}
+
+
+def say(language: Language, key: str, /, **values: object) -> str:
+    """The sentence `key` in `language`. Raises KeyError for an unknown key or a missing value."""
+    vietnamese, english = _CATALOGUE[key]
+    return (vietnamese if language is Language.VI else english).format(**values)

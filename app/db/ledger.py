@@ -1,0 +1,684 @@
+"""The ledger in SQL: every move of a delivery is one guarded UPDATE whose from-states stand in its WHERE.
+
+Set-based statements and row counts only: no MERGE, no lock hints, no reliance on the count of a bulk update
+(drivers disagree on it). Codes are bound in slices of at most 1,000.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import structlog
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Unicode,
+    bindparam,
+    case,
+    func,
+    insert,
+    not_,
+    null,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from app.core.clock import Clock
+from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
+from app.db.source import RAW, SqlSource, asks_for_delivery
+from app.db.tables import attempt, audit, delivery, heartbeat
+from app.documents import ALL_KINDS, KINDS, DocumentKind
+from app.domain.decide import Standing
+from app.domain.deliveries import Claimed, Delivery, KindStatus, Selection, Settlement
+from app.domain.errors import ErrorCode
+from app.domain.states import (
+    CLAIM,
+    CLOSED,
+    NEW_REVISION_FROM,
+    OFFER,
+    OPERATOR_PARK,
+    RELEASE,
+    REOPEN,
+    SOURCE_STATUS,
+    TAKE_OVER,
+    WITHDRAW,
+    State,
+    Transition,
+)
+
+log = structlog.get_logger(__name__)
+
+DISCOVERY_PAGE = 1000
+_LONGEST_CODE = 50
+_LONGEST_NOTE = 4000
+_DISCOVERY_TRIES = 5
+
+
+class SqlLedger:
+    """`hermes_delivery` and what is written together with it. Every method is one transaction, safe to repeat."""
+
+    def __init__(self, engine: Engine, source: SqlSource, clock: Clock) -> None:
+        self._engine = engine
+        self._source = source
+        self._clock = clock
+
+    # ---- scan -------------------------------------------------------------------------------------------
+
+    def discover(self, kind: DocumentKind, limit: int) -> int:
+        """Take up to `limit` source rows that ask for delivery into the ledger: new ones, and closed ones that
+        were reopened. They are queued and due at once; returns how many."""
+        found = 0
+        after: str | None = None
+        while found < limit:
+            page, after = self._discover_page(kind, after, min(DISCOVERY_PAGE, limit - found))
+            found += page
+            if after is None:
+                break
+        return found
+
+    @patiently
+    def _discover_page(self, kind: DocumentKind, after: str | None, size: int) -> tuple[int, str | None]:
+        """One page of discovery: how many were taken up, and the code to go on behind (None: that was all)."""
+        for _ in range(_DISCOVERY_TRIES):
+            with reading(self._engine) as connection:
+                rows = fetch(connection, self._undiscovered(kind, after).limit(size))
+            speakable = [row for row in rows if _is_unicode(row.code)]
+            usable = [row for row in speakable if row.code and len(row.code) <= _LONGEST_CODE]
+            if unusable := len(rows) - len(usable):
+                log.warning("source_codes_unusable", kind=kind.name, documents=unusable, table=kind.header.name)
+            try:
+                count = self._take_up(kind, usable)
+            except IntegrityError:  # another scan took some of the page: read it anew
+                continue
+            return count, (speakable[-1].code if speakable and len(rows) == size else None)
+        return 0, None
+
+    def _undiscovered(self, kind: DocumentKind, after: str | None = None) -> Select[Any]:
+        header = kind.header.c
+        statement = (
+            select(
+                kind.code.label("code"),
+                type_coerce(header.ma_co_so, RAW).label("facility"),
+                type_coerce(header[kind.date_column], RAW).label("document_date"),
+                delivery.c.state.label("state"),
+            )
+            .select_from(
+                kind.header.outerjoin(delivery, (delivery.c.kind == kind.name) & (delivery.c.code == kind.code))
+            )
+            .where(
+                asks_for_delivery(kind),
+                or_(delivery.c.code.is_(None), delivery.c.state.in_(REOPEN.sources)),
+            )
+            .order_by(kind.code)
+        )
+        return statement if after is None else statement.where(kind.code > after)
+
+    def _take_up(self, kind: DocumentKind, rows: Sequence[Row[Any]]) -> int:
+        now = self._clock.now()
+        new = [
+            {
+                "kind": kind.name,
+                "code": row.code,
+                "facility": _short_text(row.facility, 50),
+                "document_date": _as_date(row.document_date),
+                "state": REOPEN.target,
+                "attempts": 0,
+                "revision": 1,
+                "due_at": now,
+                "uncertain": False,
+                "first_seen_at": now,
+                "updated_at": now,
+            }
+            for row in rows
+            if row.state is None
+        ]
+        reopened = [row.code for row in rows if row.state is not None]
+        count = len(new)
+        with writing(self._engine) as connection:
+            if new:
+                connection.execute(insert(delivery), new)
+            for codes in _slices(reopened):
+                count += self._move(connection, kind.name, codes, REOPEN, _requeued(now))
+        return count
+
+    @patiently
+    def offer_due(self, kind: DocumentKind, limit: int, *, reoffer_at: datetime) -> list[str]:
+        """Mark up to `limit` due deliveries as offered until `reoffer_at` and return their codes, oldest due first.
+
+        Two scans at once may both return a code: harmless, only one worker can claim it (P2).
+        """
+        now = self._clock.now()
+        due = (
+            select(delivery.c.code)
+            .where(delivery.c.kind == kind.name, delivery.c.due_at <= now, delivery.c.state.in_(OFFER.sources))
+            .order_by(delivery.c.due_at, delivery.c.code)
+            .limit(min(limit, MOST_PARAMETERS))
+        )
+        with reading(self._engine) as connection:
+            codes = list(connection.scalars(due))
+        if not codes:
+            return []
+        with writing(self._engine) as connection:
+            values = {"due_at": reoffer_at, "updated_at": now}
+            self._move(connection, kind.name, codes, OFFER, values, delivery.c.due_at <= now)
+        return codes
+
+    @patiently
+    def withdraw_offer(self, kind: DocumentKind, codes: Sequence[str]) -> None:
+        """The broker did not take them: they are due again at once."""
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            for some in _slices(codes):
+                self._move(connection, kind.name, some, WITHDRAW, {"due_at": now})
+
+    @patiently
+    def count_offered(self, kind: DocumentKind, at_most: int) -> int:
+        """How many deliveries lie on the queue, counted no further than `at_most`."""
+        offered = (
+            select(delivery.c.code)
+            .where(
+                delivery.c.kind == kind.name,
+                delivery.c.due_at > self._clock.now(),
+                delivery.c.state.in_(CLAIM.sources),
+            )
+            .limit(at_most)
+            .subquery()
+        )
+        with reading(self._engine) as connection:
+            return connection.scalar(select(func.count()).select_from(offered)) or 0
+
+    @patiently
+    def beat(self, name: str) -> None:
+        """Note that `name` lives."""
+        now = self._clock.now()
+        with (
+            suppress(IntegrityError),
+            writing(self._engine) as connection,
+        ):  # another process was first: as good
+            seen = connection.execute(update(heartbeat).where(heartbeat.c.name == name).values(seen_at=now))
+            if not seen.rowcount:
+                connection.execute(insert(heartbeat).values(name=name, seen_at=now))
+
+    # ---- deliver ----------------------------------------------------------------------------------------
+
+    @patiently
+    def claim(self, kind: DocumentKind, codes: Sequence[str], token: str, *, expires_at: datetime) -> list[Claimed]:
+        """Claim what is still queued among `codes`; the others are somebody else's or already done (P2)."""
+        values = {
+            "claim_token": token,
+            "sent_at": null(),
+            "due_at": expires_at,
+            "updated_at": self._clock.now(),
+        }
+        with writing(self._engine) as connection:
+            for some in _slices(codes):
+                self._move(connection, kind.name, some, CLAIM, values)
+            return self._claimed(connection, kind, codes, token)
+
+    @patiently
+    def begin_send(self, kind: DocumentKind, codes: Sequence[str], token: str, *, expires_at: datetime) -> set[str]:
+        """Note that requests for these go out now, and renew their claims. Returns those whose claim still lives;
+        no other may be sent (P2)."""
+        now = self._clock.now()
+        held = self._held(kind, codes, token)
+        with writing(self._engine) as connection:
+            renewed = connection.execute(
+                update(delivery)
+                .where(*held, delivery.c.due_at > now)
+                .values(sent_at=now, due_at=expires_at, updated_at=now)
+            )
+            if renewed.rowcount == len(codes):
+                return set(codes)
+            return set(connection.scalars(select(delivery.c.code).where(*held, delivery.c.sent_at == now)))
+
+    @patiently
+    def release(self, kind: DocumentKind, codes: Sequence[str], token: str) -> int:
+        """Give back claims whose requests never went out; they are due at once."""
+        now = self._clock.now()
+        values = {"due_at": now, "claim_token": null(), "updated_at": now}
+        mine = (delivery.c.claim_token == token) & delivery.c.sent_at.is_(None)
+        with writing(self._engine) as connection:
+            return sum(self._move(connection, kind.name, some, RELEASE, values, mine) for some in _slices(codes))
+
+    @patiently
+    def settle(self, kind: DocumentKind, settlements: Sequence[Settlement], token: str) -> set[str]:
+        """Write outcomes: ledger, source rows and log rows in one transaction. Returns the codes written; for
+        the others the claim was lost and nothing was written (P3)."""
+        with writing(self._engine) as connection:
+            live = self._fence(connection, kind, [settlement.code for settlement in settlements], token)
+            won = [settlement for settlement in settlements if settlement.code in live]
+            if won:
+                self._write_ledger(connection, kind, won, token)
+                self._write_source(connection, kind, won)
+                connection.execute(insert(attempt), [_attempt_row(settlement) for settlement in won])
+            return live
+
+    # ---- rescue -----------------------------------------------------------------------------------------
+
+    @patiently
+    def release_expired(self, kind: DocumentKind) -> int:
+        """Expired claims whose requests never went out go straight back to the queue."""
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            released = connection.execute(
+                update(delivery)
+                .where(
+                    delivery.c.kind == kind.name,
+                    delivery.c.state.in_(RELEASE.sources),
+                    delivery.c.due_at <= now,
+                    delivery.c.sent_at.is_(None),
+                )
+                .values(state=RELEASE.target, due_at=now, claim_token=null(), updated_at=now)
+            )
+            return released.rowcount
+
+    @patiently
+    def take_over_expired(self, kind: DocumentKind, token: str, *, limit: int, expires_at: datetime) -> list[Claimed]:
+        """Take over expired claims whose requests may have gone out; their old holders can write nothing more."""
+        now = self._clock.now()
+        expired = (
+            select(delivery.c.code)
+            .where(
+                delivery.c.kind == kind.name,
+                delivery.c.due_at <= now,
+                delivery.c.state.in_(TAKE_OVER.sources),
+            )
+            .order_by(delivery.c.due_at)
+            .limit(min(limit, MOST_PARAMETERS))
+        )
+        with reading(self._engine) as connection:
+            codes = list(connection.scalars(expired))
+        if not codes:
+            return []
+        with writing(self._engine) as connection:
+            values = {"claim_token": token, "due_at": expires_at, "updated_at": now}
+            guard = (delivery.c.due_at <= now) & delivery.c.sent_at.is_not(None)
+            self._move(connection, kind.name, codes, TAKE_OVER, values, guard)
+            return self._claimed(connection, kind, codes, token)
+
+    # ---- operators --------------------------------------------------------------------------------------
+
+    @patiently
+    def get(self, kind: DocumentKind, code: str) -> Delivery | None:
+        """One delivery, or None."""
+        one = select(*_DELIVERY_COLUMNS).where(delivery.c.kind == kind.name, delivery.c.code == code)
+        with reading(self._engine) as connection:
+            row = connection.execute(one).one_or_none()
+        return None if row is None else _as_delivery(row)
+
+    @patiently
+    def page(self, selection: Selection, after: tuple[str, str], limit: int) -> list[Delivery]:
+        """Up to `limit` of the selected deliveries in order of kind and code, behind `after` = (kind, code)."""
+        kind, code = after
+        columns = delivery.c
+        behind = or_(columns.kind > kind, (columns.kind == kind) & (columns.code > code))
+        rows = (
+            select(*_DELIVERY_COLUMNS)
+            .where(*_selected(selection), behind)
+            .order_by(columns.kind, columns.code)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [_as_delivery(row) for row in connection.execute(rows)]
+
+    @patiently
+    def count(self, selection: Selection, transition: Transition) -> int:
+        """How many of the selected deliveries the transition would move."""
+        with reading(self._engine) as connection:
+            counted = select(func.count()).select_from(delivery)
+            return connection.scalar(counted.where(*_selected(selection), _movable(transition))) or 0
+
+    def requeue(self, selection: Selection, transition: Transition, *, who: str, why: str) -> int:
+        """An operator's retry: queued and due at once, with a fresh schedule; audited. Returns how many."""
+        return sum(
+            self._operate(kind, codes, transition, _requeued(self._clock.now()), who, "retry", why)
+            for kind, codes in self._matching(selection, transition)
+        )
+
+    def park(self, selection: Selection, *, who: str, why: str, note: str) -> int:
+        """Put aside until an operator retries; the source row is told why; audited. Returns how many."""
+        now = self._clock.now()
+        values = {
+            "due_at": null(),
+            "error_code": ErrorCode.PARKED_BY_OPERATOR,
+            "error_message": note,
+            "updated_at": now,
+            "finished_at": now,
+        }
+        return sum(
+            self._operate(kind, codes, OPERATOR_PARK, values, who, "park", why, note)
+            for kind, codes in self._matching(selection, OPERATOR_PARK)
+        )
+
+    def _matching(self, selection: Selection, transition: Transition) -> Iterator[tuple[DocumentKind, list[str]]]:
+        for kind in ALL_KINDS if selection.kind is None else [KINDS[selection.kind]]:
+            after = ""
+            while codes := self._matching_page(kind, selection, transition, after):
+                yield kind, codes
+                after = codes[-1]
+
+    @patiently
+    def _matching_page(self, kind: DocumentKind, selection: Selection, transition: Transition, after: str) -> list[str]:
+        page = (
+            select(delivery.c.code)
+            .where(delivery.c.kind == kind.name, delivery.c.code > after, *_selected(selection), _movable(transition))
+            .order_by(delivery.c.code)
+            .limit(MOST_PARAMETERS)
+        )
+        with reading(self._engine) as connection:
+            return list(connection.scalars(page))
+
+    @patiently
+    def _operate(
+        self,
+        kind: DocumentKind,
+        codes: list[str],
+        transition: Transition,
+        values: dict[str, Any],
+        who: str,
+        action: str,
+        why: str,
+        note: str | None = None,
+    ) -> int:
+        now, operation = self._clock.now(), str(uuid4())
+        with writing(self._engine) as connection:
+            if self._move(connection, kind.name, codes, transition, {**values, "updated_at": now}) != len(codes):
+                codes = self._moved(connection, kind, codes, transition, now)
+            if not codes:
+                return 0
+            entry = {
+                "operation_id": operation,
+                "at": now,
+                "who": who,
+                "action": action,
+                "kind": kind.name,
+                "why": why,
+            }
+            connection.execute(insert(audit), [{"id": str(uuid4()), "code": code, **entry} for code in codes])
+            if note is not None:
+                status = int(SOURCE_STATUS[transition.target])
+                told = update(kind.header).where(kind.code.in_(codes))
+                connection.execute(told.values(status_phieu=status, note_log=self._note(kind, note)))
+            return len(codes)
+
+    # ---- reports ----------------------------------------------------------------------------------------
+
+    @patiently
+    def status(self, kind: DocumentKind) -> KindStatus:
+        """Counts per state, source rows not yet taken up, the oldest due and the last scan."""
+        now = self._clock.now()
+        mine = delivery.c.kind == kind.name
+        counts = select(delivery.c.state, func.count()).where(mine).group_by(delivery.c.state)
+        oldest = select(func.min(delivery.c.due_at)).where(mine, delivery.c.due_at <= now)
+        unseen = self._undiscovered(kind).order_by(None).subquery()
+        scanned = select(heartbeat.c.seen_at).where(heartbeat.c.name == scan_heartbeat(kind))
+        with reading(self._engine) as connection:
+            return KindStatus(
+                kind=kind.name,
+                states={State(state): count for state, count in connection.execute(counts)},
+                to_send=connection.scalar(select(func.count()).select_from(unseen)) or 0,
+                oldest_due_at=connection.scalar(oldest),
+                last_scan_at=connection.scalar(scanned),
+            )
+
+    @patiently
+    def audit_of(self, kind: DocumentKind, code: str) -> list[dict[str, Any]]:
+        """Who did what to one delivery, oldest first: at, who, action, why."""
+        entries = (
+            select(audit.c.at, audit.c.who, audit.c.action, audit.c.why)
+            .where(audit.c.kind == kind.name, audit.c.code == code)
+            .order_by(audit.c.at)
+        )
+        with reading(self._engine) as connection:
+            return [dict(row._mapping) for row in connection.execute(entries)]
+
+    # ---- the parts --------------------------------------------------------------------------------------
+
+    def _move(
+        self,
+        connection: Connection,
+        kind: str,
+        codes: Sequence[str],
+        transition: Transition,
+        values: dict[str, Any],
+        *guards: ColumnElement[bool],
+    ) -> int:
+        """The guarded UPDATE behind every move. Returns how many rows it moved."""
+        moved = connection.execute(
+            update(delivery)
+            .where(
+                delivery.c.kind == kind,
+                delivery.c.code.in_(codes),
+                delivery.c.state.in_(transition.sources),
+                *guards,
+            )
+            .values({"state": transition.target, **values})
+        )
+        return moved.rowcount
+
+    def _moved(
+        self,
+        connection: Connection,
+        kind: DocumentKind,
+        codes: Sequence[str],
+        transition: Transition,
+        now: datetime,
+    ) -> list[str]:
+        """Which of `codes` this transaction moved: a worker may have been faster with the others."""
+        columns = delivery.c
+        moved = select(columns.code).where(
+            columns.kind == kind.name,
+            columns.code.in_(codes),
+            columns.state == transition.target,
+            columns.updated_at == now,
+        )
+        return list(connection.scalars(moved))
+
+    def _held(self, kind: DocumentKind, codes: Sequence[str], token: str) -> tuple[ColumnElement[bool], ...]:
+        return (
+            delivery.c.kind == kind.name,
+            delivery.c.code.in_(codes),
+            delivery.c.state == CLAIM.target,
+            delivery.c.claim_token == token,
+        )
+
+    def _claimed(self, connection: Connection, kind: DocumentKind, codes: Sequence[str], token: str) -> list[Claimed]:
+        columns = delivery.c
+        claimed = select(
+            columns.code,
+            columns.facility,
+            columns.revision,
+            columns.attempts,
+            columns.uncertain,
+            columns.sent_at,
+        ).where(*self._held(kind, codes, token))
+        return [
+            Claimed(
+                code=row.code,
+                facility=row.facility,
+                revision=row.revision,
+                standing=Standing(row.attempts, bool(row.uncertain)),
+                sent=row.sent_at is not None,
+            )
+            for row in connection.execute(claimed)
+        ]
+
+    def _fence(self, connection: Connection, kind: DocumentKind, codes: Sequence[str], token: str) -> set[str]:
+        """Lock the rows whose claim we hold, and say which those are."""
+        held = self._held(kind, codes, token)
+        locked = connection.execute(update(delivery).where(*held).values(updated_at=self._clock.now()))
+        if locked.rowcount == len(codes):
+            return set(codes)
+        return set(connection.scalars(select(delivery.c.code).where(*held)))
+
+    def _write_ledger(
+        self, connection: Connection, kind: DocumentKind, settlements: Sequence[Settlement], token: str
+    ) -> None:
+        now = self._clock.now()
+        statement = (
+            update(delivery)
+            .where(
+                delivery.c.kind == kind.name,
+                delivery.c.code == bindparam("of_code"),
+                delivery.c.claim_token == token,
+            )
+            .values(
+                state=bindparam("to_state"),
+                attempts=bindparam("to_attempts"),
+                uncertain=bindparam("to_uncertain"),
+                due_at=bindparam("to_due_at"),
+                national_code=func.coalesce(
+                    bindparam("to_national_code", type_=Unicode(250)), delivery.c.national_code
+                ),
+                error_code=bindparam("to_error_code"),
+                error_message=bindparam("to_error_message"),
+                payload_sha256=func.coalesce(bindparam("to_sha256", type_=Unicode(64)), delivery.c.payload_sha256),
+                finished_at=bindparam("to_finished_at"),
+                updated_at=now,
+                claim_token=null(),
+                sent_at=null(),
+            )
+        )
+        connection.execute(statement, [_ledger_values(settlement, now) for settlement in settlements])
+
+    def _write_source(self, connection: Connection, kind: DocumentKind, settlements: Sequence[Settlement]) -> None:
+        with_code = kind.national_code_column not in self._source.tables(kind).missing_optional
+        accepted = [each for each in settlements if with_code and each.decision.national_code is not None]
+        others = [each for each in settlements if each not in accepted]
+        for group, writes_code in ((accepted, True), (others, False)):
+            if not group:
+                continue
+            statement = (
+                update(kind.header)
+                .where(kind.code == bindparam("of_code"))
+                .values(status_phieu=bindparam("to_status"), note_log=bindparam("to_note"))
+            )
+            if writes_code:
+                statement = statement.values({kind.national_code: bindparam("to_national_code")})
+            connection.execute(statement, [self._source_values(kind, each, writes_code) for each in group])
+
+    def _source_values(self, kind: DocumentKind, settlement: Settlement, writes_code: bool) -> dict[str, Any]:
+        values = {
+            "of_code": settlement.code,
+            "to_status": int(SOURCE_STATUS[settlement.decision.state]),
+            "to_note": self._note(kind, settlement.note),
+        }
+        if writes_code:
+            length = self._source.tables(kind).national_code_length
+            values["to_national_code"] = (settlement.decision.national_code or "")[:length]
+        return values
+
+    def _note(self, kind: DocumentKind, note: str) -> str:
+        return note[: self._source.tables(kind).note_length or _LONGEST_NOTE]
+
+
+_DELIVERY_COLUMNS = [delivery.c[name] for name in Delivery.__dataclass_fields__]
+
+
+def scan_heartbeat(kind: DocumentKind) -> str:
+    """The name under which a kind's scans are noted."""
+    return f"scan:{kind.name}"
+
+
+def _requeued(now: datetime) -> dict[str, Any]:
+    """What a closed or waiting delivery becomes when it is to be sent anew: see NEW_REVISION_FROM."""
+    answered = delivery.c.state.in_(NEW_REVISION_FROM) & not_(delivery.c.uncertain)
+    return {
+        "due_at": now,
+        "attempts": 0,
+        "revision": case((answered, delivery.c.revision + 1), else_=delivery.c.revision),
+        "updated_at": now,
+        "finished_at": null(),
+    }
+
+
+def _movable(transition: Transition) -> ColumnElement[bool]:
+    return delivery.c.state.in_(transition.sources)
+
+
+def _selected(selection: Selection) -> Iterator[ColumnElement[bool]]:
+    columns = delivery.c
+    if selection.kind is not None:
+        yield columns.kind == selection.kind
+    if selection.codes:
+        yield columns.code.in_(selection.codes)
+    if selection.state is not None:
+        yield columns.state == selection.state
+    if selection.error_code is not None:
+        yield columns.error_code == selection.error_code
+    if selection.facility is not None:
+        yield columns.facility == selection.facility
+    if selection.date_from is not None:
+        yield columns.document_date >= selection.date_from
+    if selection.date_to is not None:
+        yield columns.document_date <= selection.date_to
+
+
+def _ledger_values(settlement: Settlement, now: datetime) -> dict[str, Any]:
+    decision = settlement.decision
+    return {
+        "of_code": settlement.code,
+        "to_state": decision.state,
+        "to_attempts": decision.attempts,
+        "to_uncertain": decision.uncertain,
+        "to_due_at": decision.due_at,
+        "to_national_code": decision.national_code,
+        "to_error_code": decision.problem.code if decision.problem else None,
+        "to_error_message": decision.problem.message[:_LONGEST_NOTE] if decision.problem else None,
+        "to_sha256": settlement.payload_sha256,
+        "to_finished_at": now if decision.state in CLOSED else None,
+    }
+
+
+def _attempt_row(settlement: Settlement) -> dict[str, Any]:
+    row = {name: getattr(settlement.attempt, name) for name in settlement.attempt.__dataclass_fields__}
+    row["record"] = msgspec.json.encode(settlement.attempt.record).decode()
+    return row
+
+
+def _as_delivery(row: Row[Any]) -> Delivery:
+    values = dict(row._mapping)
+    return Delivery(**{**values, "state": State(values["state"]), "uncertain": bool(values["uncertain"])})
+
+
+def _is_unicode(code: object) -> bool:
+    """Whether a code can be spoken of at all: bound, put on a queue, sent."""
+    if not isinstance(code, str):
+        return False
+    try:
+        code.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _short_text(value: Any, length: int) -> str:
+    text = "" if value is None else str(value)
+    return text.encode("utf-8", "replace").decode()[:length]
+
+
+def _as_date(value: Any) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value[:10])
+        except ValueError:
+            return None
+    return value if isinstance(value, date) else None
+
+
+def _slices(codes: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(codes)
+    while some := list(islice(remaining, MOST_PARAMETERS)):
+        yield some

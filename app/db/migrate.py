@@ -1,0 +1,76 @@
+"""Creating and upgrading the ledger, and printing the DDL for a DBA who does it by hand."""
+
+from io import StringIO
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+from sqlalchemy.dialects import mssql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from app.db.engine import translated, writing
+from app.documents import SOURCE
+from app.domain.errors import SchemaError
+
+VERSION_TABLE = "hermes_schema_version"
+DIALECTS: dict[str, type[Dialect]] = {"mssql": mssql.dialect, "sqlite": sqlite.dialect}
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the ledger to this program's version; does nothing when it is there."""
+    with writing(engine) as connection:
+        command.upgrade(_config(connection=connection), "head")
+
+
+def ledger_script(dialect: str) -> str:
+    """The DDL of the whole ledger, as `upgrade` would run it on an empty database."""
+    output = StringIO()
+    command.upgrade(_config(output, dialect_name=dialect), "head", sql=True)
+    return output.getvalue()
+
+
+def source_script(dialect: str) -> str:
+    """The DDL of the six source tables, as `hermes db create-source` would run it."""
+    target = DIALECTS[dialect]()
+    statements = []
+    for table in SOURCE.sorted_tables:
+        statements.append(str(CreateTable(table).compile(dialect=target)).strip())
+        statements += [str(CreateIndex(index).compile(dialect=target)).strip() for index in table.indexes]
+    return "".join(f"{statement};\n\n" for statement in statements)
+
+
+def require_current(engine: Engine) -> None:
+    """Raise SchemaError when the ledger is missing or of another version than this program's."""
+    found, wanted = current_version(engine), latest_version()
+    if found == wanted:
+        return
+    if found is None:
+        raise SchemaError("The ledger's tables are not in this database yet. Run: hermes db upgrade")
+    known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found not in known:
+        raise SchemaError(f"The ledger has version {found}, which is newer than this program. Upgrade the program.")
+    raise SchemaError(f"The ledger has version {found}, this program needs {wanted}. Run: hermes db upgrade")
+
+
+def current_version(engine: Engine) -> str | None:
+    """The ledger's version in this database; None when it was never created."""
+    with translated(), engine.connect() as connection:
+        return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def latest_version() -> str:
+    """The version this program needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None  # noqa: S101  the package has migrations
+    return head
+
+
+def _config(output: StringIO | None = None, **attributes: object) -> Config:
+    config = Config(output_buffer=output) if output else Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes.update(attributes)
+    return config

@@ -1,0 +1,1 @@
+"""The ledger's history, oldest first. Forward only; a released migration is never changed."""

@@ -1,0 +1,19 @@
+"""Run by Alembic: on a connection handed over by `app.db.migrate`, or printing for a dialect."""
+
+from alembic import context
+
+from app.db.migrate import VERSION_TABLE
+
+attributes = context.config.attributes
+if context.is_offline_mode():
+    context.configure(
+        dialect_name=attributes["dialect_name"],
+        version_table=VERSION_TABLE,
+        literal_binds=True,
+        transactional_ddl=attributes["dialect_name"] == "mssql",
+    )
+else:
+    context.configure(connection=attributes["connection"], version_table=VERSION_TABLE)
+
+with context.begin_transaction():
+    context.run_migrations()

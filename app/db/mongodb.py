@@ -1,0 +1,104 @@
+"""The detailed log in MongoDB: `sync_logs`, one document per attempt, `_id` = attempt id."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC
+from typing import Any
+
+from pymongo import ASCENDING, MongoClient
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+
+from app.core.config import Settings, reveal
+from app.domain.deliveries import Attempt
+from app.domain.errors import LogStoreUnavailable
+
+COLLECTION = "sync_logs"
+TTL_INDEX = "retention"
+_DUPLICATE_KEY = 11000
+_INDEX_OPTIONS_CONFLICT = 85
+_TIMEOUT_MS = 5000
+
+
+class MongoLogStore:
+    """Where attempts are kept. Opened on first use, so always after a fork. Raises LogStoreUnavailable."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: MongoClient[dict[str, Any]] | None = None
+
+    def insert(self, attempts: Sequence[Attempt]) -> None:
+        """Keep attempts; those that are here already stay as they are, so a repeated ship doubles nothing."""
+        with _translated():
+            try:
+                self._collection().insert_many([_as_document(each) for each in attempts], ordered=False)
+            except BulkWriteError as error:
+                faults = error.details.get("writeErrors", [])
+                if error.details.get("writeConcernErrors") or any(f.get("code") != _DUPLICATE_KEY for f in faults):
+                    raise
+
+    def of_document(self, kind: str, code: str) -> list[Attempt]:
+        """The attempts of one document, oldest first."""
+        with _translated():
+            found = self._collection().find({"kind": kind, "code": code}).sort("started_at", ASCENDING)
+            return [_as_attempt(document) for document in found]
+
+    def ping(self) -> None:
+        """Ask for a sign of life and write access to the collection's indexes."""
+        with _translated():
+            self._collection()
+
+    def close(self) -> None:
+        """Drop the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _collection(self) -> Any:
+        if self._client is None:
+            client: MongoClient[dict[str, Any]] = MongoClient(
+                reveal(self._settings.mongo_uri),
+                appname="hermes",
+                tz_aware=True,
+                tzinfo=UTC,
+                serverSelectionTimeoutMS=_TIMEOUT_MS,
+                connectTimeoutMS=_TIMEOUT_MS,
+                socketTimeoutMS=4 * _TIMEOUT_MS,
+            )
+            try:
+                self._ensure_indexes(client)
+            except BaseException:
+                client.close()
+                raise
+            self._client = client
+        return self._client[self._settings.mongo_db_name][COLLECTION]
+
+    def _ensure_indexes(self, client: MongoClient[dict[str, Any]]) -> None:
+        database = client[self._settings.mongo_db_name]
+        collection = database[COLLECTION]
+        collection.create_index([("kind", ASCENDING), ("code", ASCENDING)], name="document")
+        collection.create_index([("error_code", ASCENDING), ("started_at", ASCENDING)], name="error")
+        seconds = self._settings.log_retention_days * 86_400
+        try:
+            collection.create_index([("started_at", ASCENDING)], name=TTL_INDEX, expireAfterSeconds=seconds)
+        except OperationFailure as error:
+            if error.code != _INDEX_OPTIONS_CONFLICT:
+                raise
+            # LOG_RETENTION_DAYS was changed since the index was made.
+            database.command("collMod", COLLECTION, index={"name": TTL_INDEX, "expireAfterSeconds": seconds})
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as error:
+        raise LogStoreUnavailable(f"MongoDB does not answer as it should: {str(error)[:300]}") from error
+
+
+def _as_document(attempt: Attempt) -> dict[str, Any]:
+    document = {name: getattr(attempt, name) for name in attempt.__dataclass_fields__}
+    return {"_id": document.pop("id"), **document}
+
+
+def _as_attempt(document: dict[str, Any]) -> Attempt:
+    return Attempt(id=document.pop("_id"), **document)

@@ -1,0 +1,183 @@
+"""Reading the customer's tables: what they look like, and the documents in them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Engine, Row, Table, inspect, or_, select, type_coerce
+from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.types import NullType
+
+from app.db.engine import fetch, patiently, reading, translated, writing
+from app.db.tables import delivery
+from app.documents import ALL_KINDS, SOURCE, DocumentKind
+from app.domain.errors import InputError, SchemaError
+from app.domain.kinds import Document
+from app.domain.states import TO_SEND
+
+PENDING_PAGE = 500
+
+RAW = NullType()
+"""Values as the driver gives them: a malformed date is a fault of its document, not an error of the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTables:
+    """What one kind's tables really have. Lengths are None where the column takes any."""
+
+    missing_optional: frozenset[str]
+    note_length: int | None
+    national_code_length: int | None
+
+
+class SqlSource:
+    """The source tables, read in bulk."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tables: dict[str, SourceTables] = {}
+        self._lock = Lock()
+
+    def tables(self, kind: DocumentKind) -> SourceTables:
+        """What the kind's tables have; looked up once. Raises SchemaError that names what is missing."""
+        with self._lock:
+            if kind.name not in self._tables:
+                self._tables[kind.name] = self._inspect(kind)
+            return self._tables[kind.name]
+
+    def header_columns(self, kind: DocumentKind) -> list[Column[Any]]:
+        """The header's columns that exist here."""
+        missing = self.tables(kind).missing_optional
+        return [column for column in kind.header.columns if column.name not in missing]
+
+    @patiently
+    def load(self, kind: DocumentKind, codes: Sequence[str]) -> dict[str, Document]:
+        """Documents by code, in two statements. Codes without a header row are left out.
+
+        Both statements join the ledger, so that rows are found and named as the ledger spells the code,
+        whatever the collation takes for equal.
+        """
+        these = (delivery.c.kind == kind.name) & delivery.c.code.in_(codes)
+        headers = (
+            select(delivery.c.code, *_raw(self.header_columns(kind)))
+            .join_from(delivery, kind.header, kind.code == delivery.c.code)
+            .where(these)
+        )
+        lines = (
+            select(delivery.c.code, *_raw(line_columns(kind)))
+            .join_from(delivery, kind.lines, kind.line_code == delivery.c.code)
+            .where(these)
+            .order_by(delivery.c.code, kind.lines.c.id)
+        )
+        with reading(self._engine) as connection:
+            return self._documents(kind, fetch(connection, headers), fetch(connection, lines))
+
+    def pending(self, kind: DocumentKind) -> Iterator[list[Document]]:
+        """Pages of the documents whose source status asks for delivery, whatever the ledger says of them."""
+        after: str | None = None
+        while page := self._pending_page(kind, after):
+            yield page
+            after = page[-1].code
+
+    @patiently
+    def _pending_page(self, kind: DocumentKind, after: str | None) -> list[Document]:
+        headers = select(kind.code, *_raw(self.header_columns(kind))).where(asks_for_delivery(kind))
+        if after is not None:
+            headers = headers.where(kind.code > after)
+        with reading(self._engine) as connection:
+            header_rows = fetch(connection, headers.order_by(kind.code).limit(PENDING_PAGE))
+            lines = (
+                select(kind.code, *_raw(line_columns(kind)))
+                .join_from(kind.header, kind.lines, kind.line_code == kind.code)
+                .where(kind.code.in_([row[0] for row in header_rows]))
+                .order_by(kind.code, kind.lines.c.id)
+            )
+            return list(self._documents(kind, header_rows, fetch(connection, lines)).values())
+
+    def _documents(
+        self, kind: DocumentKind, header_rows: Sequence[Row[Any]], line_rows: Sequence[Row[Any]]
+    ) -> dict[str, Document]:
+        lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for code, line in _by_code(line_rows, line_columns(kind)):
+            lines[code].append(line)
+        headers = _by_code(header_rows, self.header_columns(kind))
+        return {code: Document(kind.name, code, header, lines.get(code, [])) for code, header in headers}
+
+    def _inspect(self, kind: DocumentKind) -> SourceTables:
+        header = self._columns(kind.header, kind.optional_columns)
+        self._columns(kind.lines, frozenset())
+        return SourceTables(
+            missing_optional=frozenset(name for name in kind.optional_columns if name.lower() not in header),
+            note_length=_length(header.get("note_log")),
+            national_code_length=_length(header.get(kind.national_code_column)),
+        )
+
+    def _columns(self, table: Table, optional: frozenset[str]) -> dict[str, Any]:
+        """The table's (or view's) columns by lower-case name, with their types."""
+        try:
+            with translated():
+                found = {
+                    column["name"].lower(): column["type"] for column in inspect(self._engine).get_columns(table.name)
+                }
+        except NoSuchTableError:
+            raise SchemaError(
+                f"The source database has no table or view {table.name}. Connect to the right database, "
+                "or give Hermes a view of that name."
+            ) from None
+        missing = [
+            column.name for column in table.columns if column.name.lower() not in found and column.name not in optional
+        ]
+        if missing:
+            raise SchemaError(f"{table.name} lacks the column(s) {', '.join(missing)}.")
+        return found
+
+
+def line_columns(kind: DocumentKind) -> list[Column[Any]]:
+    """The columns of a line that belong to the document."""
+    return [column for column in kind.lines.columns if column.name not in {"id", kind.code_column}]
+
+
+def asks_for_delivery(kind: DocumentKind) -> ColumnElement[bool]:
+    """Whether a header row says "to send" (P1)."""
+    status = kind.header.c.status_phieu
+    return or_(status.is_(None), status.in_([int(each) for each in TO_SEND]))
+
+
+def create_source_tables(engine: Engine) -> list[str]:
+    """Create the source tables where none of them is there yet; returns their names, or nothing when all are.
+
+    For the demo and for tests. Raises InputError when only some exist: that is somebody's real database.
+    """
+    with translated():
+        existing = {name.lower() for name in inspect(engine).get_table_names() + inspect(engine).get_view_names()}
+    wanted = [table.name for table in SOURCE.sorted_tables]
+    missing = [name for name in wanted if name.lower() not in existing]
+    if not missing:
+        source = SqlSource(engine)
+        for kind in ALL_KINDS:
+            source.tables(kind)
+        return []
+    if len(missing) < len(wanted):
+        raise InputError(
+            f"This database has some of the source tables but not {', '.join(missing)}. "
+            "Hermes does not add tables to a database that is in use; nothing was changed."
+        )
+    with writing(engine) as connection:
+        SOURCE.create_all(connection)
+    return wanted
+
+
+def _raw(columns: Sequence[Column[Any]]) -> list[Any]:
+    return [type_coerce(column, RAW).label(f"c{index}") for index, column in enumerate(columns)]
+
+
+def _by_code(rows: Sequence[Row[Any]], columns: Sequence[Column[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    names = [column.name for column in columns]
+    for row in rows:
+        yield row[0], dict(zip(names, row[1:], strict=True))
+
+
+def _length(column_type: Any) -> int | None:
+    return getattr(column_type, "length", None)

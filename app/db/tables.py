@@ -1,0 +1,123 @@
+"""The ledger: the tables Hermes owns, in the same database as the source so that one transaction covers both.
+
+Migrations create them; this is what the statements are built from, and a test holds the two together.
+All text is nvarchar: a parameter is bound as Unicode and must meet a Unicode column, or indexes are not used.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DATE, Boolean, Column, DateTime, Index, Integer, MetaData, Table, Unicode
+from sqlalchemy.dialects.mssql import DATETIME2
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+LEDGER = MetaData()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, kept in UTC without its offset: datetime2 on SQL Server, sortable text on SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """datetime2 where it exists: datetime rounds to 3 ms."""
+        return dialect.type_descriptor(DATETIME2(precision=6) if dialect.name == "mssql" else DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware in, naive UTC out."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without its offset")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Naive UTC in, aware out."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class EnumText(TypeDecorator[str]):
+    """A StrEnum's value, bound as a plain string: drivers differ in what they make of subclasses."""
+
+    impl = Unicode
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The bare string."""
+        return None if value is None else str(value)
+
+
+def _code(name: str, length: int, **options: Any) -> Column[str]:
+    return Column(name, Unicode(length), **options)
+
+
+delivery = Table(
+    "hermes_delivery",
+    LEDGER,
+    _code("kind", 20, primary_key=True),
+    _code("code", 50, primary_key=True),
+    _code("facility", 50, nullable=False),
+    Column("document_date", DATE),
+    Column("state", EnumText(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("due_at", UtcDateTime),
+    _code("claim_token", 36),
+    # When the current claim's request may have gone out; null: it surely has not.
+    Column("sent_at", UtcDateTime),
+    # An earlier try of this revision may have reached the partner without a usable answer.
+    Column("uncertain", Boolean(create_constraint=False), nullable=False),
+    _code("payload_sha256", 64),
+    _code("national_code", 250),
+    Column("error_code", EnumText(40)),
+    Column("error_message", Unicode()),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index("ix_hermes_delivery_due", "kind", "due_at"),
+    Index("ix_hermes_delivery_state", "kind", "state"),
+    Index("ix_hermes_delivery_facility", "facility", "document_date"),
+)
+
+attempt = Table(
+    "hermes_attempt",
+    LEDGER,
+    _code("id", 36, primary_key=True),
+    _code("kind", 20, nullable=False),
+    _code("code", 50, nullable=False),
+    _code("facility", 50, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", EnumText(16), nullable=False),
+    Column("error_code", EnumText(40)),
+    Column("http_status", Integer),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("record", Unicode(), nullable=False),
+    Index("ix_hermes_attempt_document", "kind", "code"),
+    Index("ix_hermes_attempt_started", "started_at"),
+)
+
+audit = Table(
+    "hermes_audit",
+    LEDGER,
+    _code("id", 36, primary_key=True),
+    _code("operation_id", 36, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    _code("who", 100, nullable=False),
+    _code("action", 40, nullable=False),
+    _code("kind", 20, nullable=False),
+    _code("code", 50, nullable=False),
+    _code("why", 1000, nullable=False),
+    Index("ix_hermes_audit_document", "kind", "code"),
+)
+
+heartbeat = Table(
+    "hermes_heartbeat",
+    LEDGER,
+    # What lives, for instance "scan:phieu_nhap".
+    _code("name", 100, primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,102 @@
+"""`celery_app`: queues, routes and the beat schedule. No logic.
+
+    celery -A app.main.celery_app beat
+    celery -A app.main.celery_app worker -Q hoa_don_queue
+
+Importing it reads no settings; Celery does when it starts. Messages are hints (kind and codes): acknowledged
+early, one at a time, without results. SQL alone owns retries.
+"""
+
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+
+from app.core.config import Settings, get_settings
+from app.documents import ALL_KINDS, DocumentKind
+from app.domain.errors import ConfigError
+
+SCHEDULER_QUEUE = "scheduler_queue"
+SHIP_TASK = "tasks.ship_logs"
+SHIP_INTERVAL_SECONDS = 10
+EMBEDDED_BROKER = "memory://"
+
+
+def scan_task(kind: DocumentKind) -> str:
+    """The name of the task that scans a kind."""
+    return f"tasks.scan_{kind.name}"
+
+
+def process_task(kind: DocumentKind) -> str:
+    """The name of the task that delivers a batch of a kind."""
+    return f"tasks.process_{kind.name}"
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Celery's configuration for these settings."""
+    timeout = settings.broker_timeout_seconds
+    return {
+        "broker_url": settings.broker_url or EMBEDDED_BROKER,
+        "broker_connection_retry_on_startup": True,
+        # A frozen Redis must not hang a scan: every command ends within the timeout.
+        "broker_transport_options": {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "socket_keepalive": True,
+            "retry_on_timeout": False,
+            "health_check_interval": timeout,
+        }
+        if settings.broker_url
+        else {},
+        "task_publish_retry": False,
+        "task_queues": [Queue(SCHEDULER_QUEUE), *(Queue(kind.queue) for kind in ALL_KINDS)],
+        "task_create_missing_queues": False,
+        "task_default_queue": SCHEDULER_QUEUE,
+        "task_routes": {process_task(kind): {"queue": kind.queue} for kind in ALL_KINDS},
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_acks_late": False,
+        "worker_prefetch_multiplier": 1,
+        # A claim is worth nothing after CLAIM_SECONDS; a process stuck for twice as long is replaced.
+        "task_time_limit": 2 * settings.claim_seconds + 60,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "timezone": "Asia/Ho_Chi_Minh",
+        "enable_utc": True,
+        # Ticks repeat by themselves, so what ticked when need not survive a restart.
+        "beat_scheduler": "celery.beat:Scheduler",
+        "beat_schedule": _beat_schedule(settings),
+    }
+
+
+def _beat_schedule(settings: Settings) -> dict[str, Any]:
+    """A tick that nobody took up by the time of the next one expires."""
+    ticks = {scan_task(kind): settings.scan_interval_seconds for kind in ALL_KINDS}
+    ticks[SHIP_TASK] = SHIP_INTERVAL_SECONDS
+    return {
+        name: {"task": name, "schedule": float(seconds), "options": {"expires": float(seconds)}}
+        for name, seconds in ticks.items()
+    }
+
+
+def _configuration_or_exit() -> dict[str, Any]:
+    try:
+        return configuration(get_settings())
+    except ConfigError as error:  # process boundary: an operator reads a sentence, not a traceback
+        raise SystemExit(str(error)) from None
+
+
+celery_app = Celery(
+    "hermes",
+    include=[
+        "app.tasks.runtime",
+        "app.tasks.polling_service",
+        "app.tasks.phieu_nhap_worker",
+        "app.tasks.phieu_xuat_worker",
+        "app.tasks.hoa_don_worker",
+        "app.tasks.maintenance",
+    ],
+)
+celery_app.add_defaults(_configuration_or_exit)

@@ -1,0 +1,174 @@
+"""The default partner API (`PARTNER_PROFILE=basic`): HTTP Basic, flat header plus `items`, one POST per document."""
+
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from app.documents import HOA_DON, PHIEU_NHAP, PHIEU_XUAT
+from app.partners.profile import Endpoint, Payload, Profile
+
+_LOCAL_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_ISO_DATE_LENGTH = 10
+
+
+def _text(value: Any) -> Any:
+    """Blank is absent. A lone surrogate (half a character, which nvarchar can hold) cannot be sent as UTF-8."""
+    if not isinstance(value, str):
+        return value
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise PydanticCustomError("string_unicode", "lone surrogate") from error
+    return value if value.strip() else None
+
+
+def _as_date(value: Any) -> Any:
+    """Dates come as dates, as midnight datetimes from views, or as ISO text from SQLite; numbers are none."""
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    if isinstance(value, str) and _ISO_DATE.match(value):
+        return value[:_ISO_DATE_LENGTH]
+    raise PydanticCustomError("not_a_date", "not an ISO date")
+
+
+def _as_local_time(value: Any) -> Any:
+    """A naive local time to the second; what carries an offset is converted."""
+    if isinstance(value, str) and _ISO_DATE.match(value):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise PydanticCustomError("not_a_time", "not an ISO time") from error
+    if isinstance(value, datetime):
+        local = value.astimezone(_LOCAL_TIME) if value.tzinfo else value
+        return local.replace(tzinfo=None, microsecond=0)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)  # noqa: DTZ001  local time carries no offset on the wire
+    if value is None:
+        return None
+    raise PydanticCustomError("not_a_time", "not an ISO time")
+
+
+def _exact(places: int) -> BeforeValidator:
+    """SQLite keeps decimals as binary floats; rounding to the column's scale gives back what was written."""
+
+    def from_float(value: Any) -> Any:
+        if isinstance(value, float) and abs(value) < 1e18:
+            return round(Decimal(repr(value)), places)
+        return value
+
+    return BeforeValidator(from_float)
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+OptionalText = Annotated[str | None, BeforeValidator(_text)]
+Day = Annotated[date, BeforeValidator(_as_date)]
+LocalTime = Annotated[datetime, BeforeValidator(_as_local_time)]
+WholeNumber = Annotated[int, Field(le=2**31 - 1)]
+Money = Annotated[Decimal, _exact(2)]
+Ratio = Annotated[Decimal, _exact(4)]
+
+
+def _from(column: str, wire: str, label: str, **rules: Any) -> Any:
+    """A field read from a source column, written under the partner's name, spoken of by its Vietnamese label."""
+    return Field(validation_alias=column, serialization_alias=wire, title=label, **rules)
+
+
+def _optional(column: str, wire: str, label: str) -> Any:
+    return _from(column, wire, label, default=None)
+
+
+class _Dated(Payload):
+    """What all lines share: a lot that does not expire before it was made."""
+
+    manufacture_date: Day | None = _optional("ngay_san_xuat", "manufactureDate", "ngày sản xuất")
+    expiry_date: Day = _from("han_dung", "expiryDate", "hạn dùng")
+
+    @field_validator("expiry_date")
+    @classmethod
+    def _not_before_manufacture(cls, expiry: date, info: ValidationInfo) -> date:
+        made = info.data.get("manufacture_date")
+        if made is not None and expiry < made:
+            sentence = f"hạn dùng ({expiry:%d/%m/%Y}) trước ngày sản xuất ({made:%d/%m/%Y})"
+            raise PydanticCustomError("expiry_before_manufacture", "expiry before manufacture", {"sentence": sentence})
+        return expiry
+
+
+class _MedicineLine(_Dated):
+    code: Text = _from("ma_thuoc", "medicineCode", "mã thuốc")
+    name: Text = _from("ten_thuoc", "medicineName", "tên thuốc")
+    lot: Text = _from("so_lo", "batchNumber", "số lô")
+    quantity: WholeNumber = _from("so_luong", "quantity", "số lượng", gt=0)
+    unit_price: Money = _from("don_gia", "unitPrice", "đơn giá", ge=0)
+    unit: Text = _from("don_vi_tinh", "unit", "đơn vị tính")
+
+
+class _StockLine(_MedicineLine):
+    registration: OptionalText = _optional("so_dklh", "registrationNumber", "số đăng ký lưu hành")
+
+
+class _ReceiptLine(_StockLine):
+    amount: Money | None = _optional("thanh_tien", "amount", "thành tiền")
+
+
+class _InvoiceLine(_MedicineLine):
+    registration: OptionalText = _optional("so_dang_ky", "registrationNumber", "số đăng ký")
+    strength: OptionalText = _optional("ham_luong", "strength", "hàm lượng")
+    route: OptionalText = _optional("duong_dung", "route", "đường dùng")
+    dosage: OptionalText = _optional("lieu_dung", "dosage", "liều dùng")
+    amount: Money | None = _optional("thanh_tien", "amount", "thành tiền")
+    conversion_ratio: Ratio | None = _optional("ty_le_quy_doi", "conversionRatio", "tỷ lệ quy đổi")
+
+
+class Receipt(Payload):
+    """A goods receipt as the partner takes it."""
+
+    code: Text = _from("ma_phieu", "invoiceCode", "mã phiếu")
+    facility: Text = _from("ma_co_so", "facilityCode", "mã cơ sở")
+    date: LocalTime = _from("ngay_nhap", "importDate", "ngày nhập")
+    type: WholeNumber = _from("loai_phieu_nhap", "importType", "loại phiếu nhập")
+    supplier: OptionalText = _optional("ten_co_so_cung_cap", "supplierName", "tên cơ sở cung cấp")
+    note: OptionalText = _optional("ghi_chu", "note", "ghi chú")
+    items: list[_ReceiptLine] = Field(title="dòng thuốc", min_length=1)
+
+
+class Issue(Payload):
+    """A goods issue as the partner takes it."""
+
+    code: Text = _from("ma_phieu", "invoiceCode", "mã phiếu")
+    facility: Text = _from("ma_co_so", "facilityCode", "mã cơ sở")
+    date: Day = _from("ngay_xuat", "exportDate", "ngày xuất")
+    type: WholeNumber = _from("loai_phieu_xuat", "exportType", "loại phiếu xuất")
+    recipient: OptionalText = _optional("ten_co_so_nhan", "recipientName", "tên cơ sở nhận")
+    note: OptionalText = _optional("ghi_chu", "note", "ghi chú")
+    items: list[_StockLine] = Field(title="dòng thuốc", min_length=1)
+
+
+class Invoice(Payload):
+    """A sales invoice as the partner takes it."""
+
+    code: Text = _from("ma_hoa_don", "billCode", "mã hóa đơn")
+    facility: Text = _from("ma_co_so", "facilityCode", "mã cơ sở")
+    date: Day = _from("ngay_ban", "saleDate", "ngày bán")
+    prescription: OptionalText = _optional("ma_don_thuoc_quoc_gia", "prescriptionCode", "mã đơn thuốc quốc gia")
+    seller: OptionalText = _optional("ho_ten_nguoi_ban", "sellerName", "họ tên người bán")
+    customer: OptionalText = _optional("ho_ten_khach_hang", "customerName", "họ tên khách hàng")
+    items: list[_InvoiceLine] = Field(title="dòng thuốc", min_length=1)
+
+
+BASIC = Profile(
+    name="basic",
+    endpoints={
+        PHIEU_NHAP.name: Endpoint("phieunhap", Receipt, "ma_phieu_nhap_quoc_gia"),
+        PHIEU_XUAT.name: Endpoint("phieuxuat", Issue, "ma_phieu_xuat_quoc_gia"),
+        HOA_DON.name: Endpoint("hoadon", Invoice, "ma_hoa_don_quoc_gia", HOA_DON.personal_columns),
+    },
+)

@@ -1,0 +1,74 @@
+"""From an exchange to what is written about it: shared by deliver and rescue."""
+
+from dataclasses import dataclass, field
+from random import Random
+from uuid import uuid4
+
+from app.core.clock import Clock, local
+from app.core.config import Language
+from app.core.texts import say
+from app.documents import DocumentKind
+from app.domain.decide import Decision, RetryPolicy, decide
+from app.domain.deliveries import Attempt, Claimed, Exchange, Settlement
+from app.domain.outcomes import Accepted
+from app.domain.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Turns exchanges into settlements by the rules. `random` gives the jitter."""
+
+    policy: RetryPolicy
+    language: Language
+    clock: Clock
+    random: Random = field(default_factory=Random)
+
+    def settlement(
+        self, kind: DocumentKind, claimed: Claimed, exchange: Exchange, payload_sha256: str | None = None
+    ) -> Settlement:
+        """What `exchange` changes about the delivery."""
+        outcome = exchange.outcome
+        decision = decide(
+            claimed.standing, outcome, policy=self.policy, now=self.clock.now(), chance=self.random.random()
+        )
+        return Settlement(
+            code=claimed.code,
+            decision=decision,
+            note=self._note(decision, duplicate=isinstance(outcome, Accepted) and outcome.duplicate),
+            payload_sha256=payload_sha256,
+            attempt=Attempt(
+                id=str(uuid4()),
+                kind=kind.name,
+                code=claimed.code,
+                facility=claimed.facility,
+                revision=claimed.revision,
+                attempt=decision.attempts,
+                outcome=outcome.name,
+                error_code=decision.problem.code if decision.problem else None,
+                http_status=exchange.http_status,
+                started_at=exchange.started_at,
+                duration_ms=exchange.duration_ms,
+                record={"message": decision.problem.message, **exchange.record}
+                if decision.problem
+                else exchange.record,
+            ),
+        )
+
+    def _note(self, decision: Decision, *, duplicate: bool) -> str:
+        """The one line that the source row's `note_log` shows."""
+        now = f"{local(self.clock.now()):%d/%m/%Y %H:%M:%S}"
+        if decision.state is State.ACCEPTED:
+            text = self._say("accepted_duplicate" if duplicate else "accepted")
+            if decision.national_code is not None:
+                text += f", {self._say('national_code', code=decision.national_code)}"
+            return f"{now} {text}"
+        assert decision.problem is not None  # noqa: S101  every decision but acceptance has its reason
+        key = "unknown_held" if decision.state is State.UNKNOWN and decision.due_at is None else decision.state.value
+        due = "" if decision.due_at is None else f"{local(decision.due_at):%H:%M:%S %d/%m/%Y}"
+        text = self._say(key, reason=decision.problem.message, due=due, attempts=decision.attempts)
+        if decision.uncertain and decision.state is State.REJECTED:
+            text += f" ({self._say('maybe_accepted')})"
+        return f"{now} {text}"
+
+    def _say(self, key: str, **values: object) -> str:
+        return say(self.language, key, **values)

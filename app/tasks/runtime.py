@@ -1,0 +1,160 @@
+"""What a worker process has: one Gateway, one event loop in a thread of its own, one HTTP session.
+
+Opened on the first task and so always after a fork; closed when the process ends. The loop's thread serves
+every pool: prefork and solo run one task at a time on it, the threads pool of `hermes up` runs several.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import billiard
+import structlog
+from celery import Task, signals
+
+from app.core.config import get_settings
+from app.core.logging import configure_logging
+from app.documents import ALL_KINDS
+from app.domain.errors import ConfigError, HermesError
+from app.main import celery_app
+from app.wiring import Gateway, process_gateway
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Runtime:
+    """The event loop and the Gateway of this process."""
+
+    def __init__(self) -> None:
+        self.gateway: Gateway = process_gateway()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="event-loop", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def stop_taking(self) -> None:
+        """Let what is in flight finish; what was claimed and not sent goes back."""
+        self.gateway.stopping.set()
+
+    def close(self) -> None:
+        """Close connections and end the loop."""
+        self.run(self.gateway.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+_runtime: Runtime | None = None
+_opening = threading.Lock()
+
+
+def runtime() -> Runtime:
+    """This process's runtime, opened on first use."""
+    global _runtime
+    with _opening:
+        if _runtime is None:
+            _runtime = Runtime()
+        return _runtime
+
+
+class HermesTask(Task):  # type: ignore[misc]
+    """A task whose expected troubles (database away, broker away) are one log line, not a traceback: the next
+    tick tries again, and SQL knows what is due."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task's function."""
+        try:
+            return self.run(*args, **kwargs)
+        except HermesError as error:
+            log.error("task_failed", task=self.name, error_type=type(error).__name__, error=str(error))
+            return None
+
+
+def close_runtime() -> None:
+    """Close this process's runtime, if it was opened."""
+    global _runtime
+    with _opening:
+        opened, _runtime = _runtime, None
+    if opened is not None:
+        opened.close()
+
+
+@signals.setup_logging.connect
+def _use_our_logging(**_: Any) -> None:
+    configure_logging(get_settings())
+
+
+@signals.celeryd_after_setup.connect
+def _check_worker(**_: Any) -> None:
+    _announce("worker")
+    consumed = set(celery_app.amqp.queues.consume_from)
+    if consumed & {kind.queue for kind in ALL_KINDS}:
+        _or_exit(process_gateway().require_partner)
+
+
+@signals.beat_init.connect
+def _scan_at_once(sender: Any, **_: Any) -> None:
+    """Beat would wait a whole interval before its first tick."""
+    _announce("beat")
+    for entry in sender.scheduler.schedule.values():
+        entry.last_run_at = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@signals.worker_process_init.connect
+def _own_runtime(**_: Any) -> None:
+    """A pool process must not use what it inherited from its parent, and ends cleanly when it gets SIGTERM (from
+    its parent, or from a service manager that signals the whole group)."""
+    global _runtime
+    if _in_pool_process():
+        _runtime = None
+        signal.signal(signal.SIGTERM, lambda *_: _stop_taking())
+
+
+@signals.worker_shutting_down.connect
+def _stop_on_shutdown(**_: Any) -> None:
+    _stop_taking()
+    for process in billiard.active_children():
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def _close_on_shutdown(**_: Any) -> None:
+    close_runtime()
+
+
+def _in_pool_process() -> bool:
+    return bool(billiard.current_process().name != "MainProcess")
+
+
+def _stop_taking() -> None:
+    if _runtime is not None:
+        _runtime.stop_taking()
+
+
+def _announce(role: str) -> None:
+    if celery_app.conf.get("hermes_embedded"):
+        return
+    settings = get_settings()
+    if settings.broker_url is None:
+        sys.exit(f"{role}: REDIS_HOST (or REDIS_URL) is not set. Separate processes need Redis; or run: hermes up")
+    log.info("starting", role=role, **settings.summary())
+
+
+def _or_exit(check: Callable[[], None]) -> None:
+    try:
+        check()
+    except ConfigError as error:  # process boundary: an operator reads a sentence, not a traceback
+        sys.exit(str(error))
