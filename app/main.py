@@ -56,6 +56,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,
+        "result_expires": None,
         "task_acks_late": False,
         "worker_prefetch_multiplier": 1,
         # A claim is worth nothing after CLAIM_SECONDS; a process stuck for twice as long is replaced.

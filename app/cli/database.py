@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import console, open_gateway, text
+from app.cli.output import open_gateway, say, text
 from app.db.migrate import ledger_script, source_script, upgrade
 from app.db.source import create_source_tables
 
@@ -24,7 +24,7 @@ def upgrade_ledger() -> None:
     """Create the ledger (tables hermes_...) in the configured database, or bring it to this version."""
     gateway = open_gateway(quiet=True)
     upgrade(gateway.engine)
-    console.print(text("ledger_current"))
+    say(text("ledger_current"))
 
 
 @app.command("create-source", epilog="Example: hermes db create-source")
@@ -35,7 +35,7 @@ def create_source() -> None:
     """
     gateway = open_gateway(quiet=True)
     created = create_source_tables(gateway.engine)
-    console.print(text("source_created", tables=", ".join(created)) if created else text("source_complete"))
+    say(text("source_created", tables=", ".join(created)) if created else text("source_complete"))
 
 
 @app.command("script", epilog="Example: hermes db script --dialect mssql > ledger.sql")

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.output import AsJson, console, fail, kind_named, label, moment, open_gateway, print_json, safe, text
+from app.cli.output import AsJson, age, console, fail, kind_named, label, open_gateway, print_json, safe, say, text
 from app.core.clock import local
 from app.core.config import get_settings
 from app.core.logging import configure_logging
@@ -17,7 +18,7 @@ from app.documents import ALL_KINDS, DocumentKind
 from app.domain.deliveries import Attempt, CheckStep, Delivery, KindStatus
 from app.domain.errors import ConfigError
 from app.domain.redact import printable
-from app.domain.states import CLOSED, State
+from app.domain.states import State
 from app.partners import Invalid
 from app.services.checks import run_checks
 from app.services.health import Story
@@ -39,17 +40,17 @@ def status(as_json: AsJson = False) -> None:
         kinds = {each.kind: _status_json(each) for each in found.kinds}
         print_json({"kinds": kinds, "unshipped_log_rows": found.unshipped_log_rows, "log_store": found.log_store})
         return
-    table = Table(show_lines=False)
-    for heading in (text("kind"), text("to_send"), *(text(f"state_{state}") for state in State)):
-        table.add_column(heading, justify="right" if heading != text("kind") else "left")
-    table.add_column(text("oldest_due"))
-    table.add_column(text("last_scan"))
-    for kind, each in zip(ALL_KINDS, found.kinds, strict=True):
-        counts = [str(each.states.get(state, 0)) for state in State]
-        due = text("none_due") if each.oldest_due_at is None else moment(each.oldest_due_at)
-        table.add_row(label(kind), str(each.to_send), *counts, due, moment(each.last_scan_at))
+    table = Table()
+    table.add_column("")
+    for kind in ALL_KINDS:
+        table.add_column(label(kind), justify="right")
+    table.add_row(text("to_send"), *(str(each.to_send) for each in found.kinds))
+    for state in State:
+        table.add_row(text(f"state_{state}"), *(str(each.states.get(state, 0)) for each in found.kinds))
+    table.add_row(text("oldest_due"), *(_age_or(each.oldest_due_at, "none_due") for each in found.kinds))
+    table.add_row(text("last_scan"), *(_age_or(each.last_scan_at, "never") for each in found.kinds))
     console.print(table)
-    console.print(text("unshipped" if found.log_store else "log_in_sql", count=found.unshipped_log_rows))
+    say(text("unshipped" if found.log_store else "log_in_sql", count=found.unshipped_log_rows))
 
 
 def show(
@@ -104,11 +105,11 @@ def validate(
     if as_json:
         print_json({"documents": checked, "invalid": [_refusal_json(*each) for each in refused]})
     elif not refused:
-        console.print(text("valid_all", count=checked))
+        say(text("valid_all", count=checked))
     else:
-        console.print(text("valid_some", invalid=len(refused), count=checked))
+        say(text("valid_some", invalid=len(refused), count=checked))
         for each, code, found in refused[:limit]:
-            console.print(Text.assemble((f"{label(each)} ", "bold"), safe(code), ": ", safe(found.message)))
+            say(Text.assemble((f"{label(each)} ", "bold"), safe(code), ": ", safe(found.message)))
     raise typer.Exit(1 if refused else 0)
 
 
@@ -133,6 +134,10 @@ def _status_json(status: KindStatus) -> dict[str, Any]:
     }
 
 
+def _age_or(moment: datetime | None, otherwise: str) -> str:
+    return text(otherwise) if moment is None else text("ago", age=age(moment))
+
+
 def _fields(value: Delivery | Attempt | CheckStep | Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
@@ -147,37 +152,33 @@ def _check_steps() -> list[CheckStep]:
 
 def _print_step(step: CheckStep) -> None:
     mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[step.ok]
-    console.print(Text.assemble((f"{mark} {step.name}: ", style), safe(step.detail)), soft_wrap=True)
+    say(Text.assemble((f"{mark} {step.name}: ", style), safe(step.detail)))
     if step.ok is False:
-        console.print(Text.assemble("  → ", safe(step.remedy)), soft_wrap=True)
+        say(Text.assemble("  → ", safe(step.remedy)))
 
 
 def _print_story(kind: DocumentKind, story: Story) -> None:
     delivery = story.delivery
-    console.print(
-        Text.assemble((f"{label(kind)} ", "bold"), (printable(delivery.code), "bold"), f" · {delivery.facility}")
-    )
-    console.print(Text.assemble((text(f"state_{delivery.state}"), "bold"), f" · {_next_step(delivery)}"))
+    say(Text.assemble((f"{label(kind)} ", "bold"), (printable(delivery.code), "bold"), f" · {delivery.facility}"))
+    say(Text.assemble((text(f"state_{delivery.state}"), "bold"), f" · {_next_step(delivery)}"))
     if delivery.national_code:
-        console.print(safe(text("national_code", code=delivery.national_code)))
+        say(text("national_code", code=delivery.national_code))
     if delivery.error_message:
-        console.print(safe(delivery.error_message), style="red")
+        say(delivery.error_message, style="red")
     if delivery.uncertain:
-        console.print(text("maybe_accepted"), style="yellow")
-    console.print(f"\n{text('history')}:" if story.attempts else text("no_attempts"))
+        say(text("maybe_accepted"), style="yellow")
+    say(f"\n{text('history')}:" if story.attempts else text("no_attempts"))
     for attempt in story.attempts:
-        console.print(_attempt_line(attempt))
+        say(_attempt_line(attempt))
     for entry in story.audit:
-        console.print(
-            safe(f"{local(entry['at']):%d/%m/%Y %H:%M:%S} {entry['action']} · {entry['who']}: {entry['why']}")
-        )
+        say(safe(f"{local(entry['at']):%d/%m/%Y %H:%M:%S} {entry['action']} · {entry['who']}: {entry['why']}"))
     if not story.log_complete:
-        console.print(text("log_incomplete"), style="yellow")
+        say(text("log_incomplete"), style="yellow")
     for key in ("request", "response"):
         last = next((a.record[key] for a in reversed(story.attempts) if key in a.record), None)
         if last is not None:
-            console.print(f"\n{text('last_request' if key == 'request' else 'last_reply')}:")
-            console.print(_pretty(last))
+            say(f"\n{text('last_request' if key == 'request' else 'last_reply')}:")
+            say(_pretty(last))
 
 
 def _next_step(delivery: Delivery) -> str:
@@ -185,8 +186,7 @@ def _next_step(delivery: Delivery) -> str:
         return text("next_running")
     if delivery.due_at is not None:
         return text("next_due", due=f"{local(delivery.due_at):%H:%M:%S %d/%m/%Y}")
-    done = delivery.state in CLOSED and delivery.state is State.ACCEPTED
-    return text("next_nothing" if done else "next_person")
+    return text("next_nothing" if delivery.state is State.ACCEPTED else "next_person")
 
 
 def _attempt_line(attempt: Attempt) -> Text:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import AsJson, console, kind_named, open_gateway, print_json, text
+from app.cli.output import AsJson, kind_named, open_gateway, print_json, say, text
 from app.domain.deliveries import Selection
 from app.domain.errors import InputError
 from app.domain.states import State
@@ -93,7 +93,7 @@ def _operate(action: Action, selection: Selection, yes: bool, why: str, who: str
         if not sys.stdin.isatty():
             raise InputError("Nobody can be asked here: add --yes.")
         if not typer.confirm(text(f"confirm_{action}", count=count), err=True):
-            console.print(text("aborted"))
+            say(text("aborted"))
             raise typer.Exit(1)
     moved = replay.run(action, selection, who=who or getpass.getuser(), why=why)
     _report(moved, text(f"done_{action}", count=moved), as_json)
@@ -103,7 +103,7 @@ def _report(moved: int, sentence: str, as_json: bool) -> None:
     if as_json:
         print_json({"documents": moved})
     else:
-        console.print(sentence)
+        say(sentence)
 
 
 def _day(value: datetime | None) -> date | None:

@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from app.core.clock import local
+from app.core import texts
 from app.core.config import get_settings
 from app.core.logging import configure_logging
-from app.core.texts import say
 from app.documents import KINDS, DocumentKind
 from app.domain.errors import InputError
 from app.domain.redact import printable
@@ -38,7 +37,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 def text(key: str, /, **values: object) -> str:
     """A sentence in the operator's language."""
-    return say(get_settings().hermes_lang, key, **values)
+    return texts.say(get_settings().hermes_lang, key, **values)
 
 
 def safe(value: object) -> Text:
@@ -51,11 +50,9 @@ def label(kind: DocumentKind) -> str:
     return kind.labels[get_settings().hermes_lang]
 
 
-def moment(value: datetime | None) -> str:
-    """A moment on the users' wall clock, with its age: the age is what a reader at night wants first."""
-    if value is None:
-        return text("never")
-    return f"{local(value):%d/%m/%Y %H:%M:%S} ({text('ago', age=_age(value))})"
+def say(sentence: str | Text, *, style: str = "") -> None:
+    """One sentence for a person, broken only where the terminal breaks it."""
+    console.print(safe(sentence) if isinstance(sentence, str) else sentence, style=style, soft_wrap=True)
 
 
 def kind_named(name: str) -> DocumentKind:
@@ -68,11 +65,13 @@ def kind_named(name: str) -> DocumentKind:
 
 def fail(message: str, *, code: int) -> NoReturn:
     """Say what is wrong and end."""
-    console.print(safe(message) if "\n" not in message else Text(message), style="red", soft_wrap=True)
+    for line in message.splitlines():
+        say(line, style="red")
     sys.exit(code)
 
 
-def _age(value: datetime) -> str:
+def age(value: datetime) -> str:
+    """How long ago, in its largest unit."""
     seconds = max(0, int((datetime.now(UTC) - value).total_seconds()))
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.cli.output import AsJson, console, kind_named, label, open_gateway, print_json, text
+from app.cli.output import AsJson, console, kind_named, label, open_gateway, print_json, say, text
 from app.core.config import get_settings
 from app.demo.show import Demo, Faults
 from app.documents import ALL_KINDS, DocumentKind
@@ -65,7 +65,7 @@ def sync(as_json: AsJson = False, kind: KindOption = None) -> None:
     for each in kinds:
         counts = ", ".join(f"{text(f'state_{state}')}: {reports[each.name].states[state]}" for state in State
                            if reports[each.name].states[state])  # fmt: skip
-        console.print(f"{label(each)}: {counts or text('nothing_due')}")
+        say(f"{label(each)}: {counts or text('nothing_due')}")
 
 
 def scan(as_json: AsJson = False, kind: KindOption = None) -> None:
@@ -79,9 +79,7 @@ def scan(as_json: AsJson = False, kind: KindOption = None) -> None:
         print_json({"kinds": counted})
         return
     for report in reports:
-        console.print(
-            text("scanned", kind=label(kind_named(report.kind)), discovered=report.discovered, offered=report.offered)
-        )
+        say(text("scanned", kind=label(kind_named(report.kind)), discovered=report.discovered, offered=report.offered))
 
 
 def demo(

@@ -3,10 +3,12 @@
 import logging
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.core.clock import local
 from app.core.config import LogFormat, Settings
 from app.domain.redact import mask_secrets, printable
 
@@ -17,7 +19,8 @@ def configure_logging(settings: Settings) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=False),
+        _local_time,
+        _without_nothing,
         structlog.processors.format_exc_info,
         _without_secrets(settings.secrets),
     ]
@@ -42,8 +45,17 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("aiohttp.access", "alembic", "kombu", "celery.worker.strategy", "celery.app.trace"):
+    for noisy in ("alembic", "kombu", "celery.beat", "celery.worker.request"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _local_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = local(datetime.now(UTC)).isoformat(timespec="milliseconds")
+    return event
+
+
+def _without_nothing(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {name: value for name, value in event.items() if value is not None}
 
 
 def _without_secrets(secrets: Iterable[str]) -> Processor:

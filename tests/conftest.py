@@ -1,0 +1,46 @@
+"""What all suites share: a gateway on a fresh database, and real servers."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.config import Settings, load_settings
+from app.db.migrate import upgrade
+from app.db.source import create_source_tables
+from app.wiring import Gateway
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests see only the settings they make: no variable and no .env of whoever runs them."""
+    for name in list(os.environ):
+        if name.lower().removesuffix("_file") in Settings.model_fields:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """A database of the test's own."""
+    return f"sqlite:///{tmp_path}/hermes.db"
+
+
+@pytest.fixture
+def make_gateway(database_url: str) -> Iterator[Callable[..., Gateway]]:
+    """A gateway on a fresh database with ledger and source tables; keyword arguments are settings."""
+    made: list[Gateway] = []
+
+    def make(**settings: Any) -> Gateway:
+        values = {"source_database_url": database_url, "api_username": "partner", "api_password": "partner"}
+        gateway = Gateway(load_settings(**{**values, **settings}))
+        upgrade(gateway.engine)
+        create_source_tables(gateway.engine)
+        made.append(gateway)
+        return gateway
+
+    yield make
+    for gateway in made:
+        gateway.engine.dispose()
