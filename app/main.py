@@ -10,7 +10,7 @@ early, one at a time, without results. SQL alone owns retries.
 from typing import Any
 
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 from app.core.config import Settings, get_settings
 from app.documents import ALL_KINDS, DocumentKind
@@ -32,6 +32,14 @@ def process_task(kind: DocumentKind) -> str:
     return f"tasks.process_{kind.name}"
 
 
+def routes() -> dict[str, dict[str, str]]:
+    """Which queue each task's messages go to."""
+    scheduled = [SHIP_TASK, *(scan_task(kind) for kind in ALL_KINDS)]
+    return {name: {"queue": SCHEDULER_QUEUE} for name in scheduled} | {
+        process_task(kind): {"queue": kind.queue} for kind in ALL_KINDS
+    }
+
+
 def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for these settings."""
     timeout = settings.broker_timeout_seconds
@@ -49,10 +57,10 @@ def configuration(settings: Settings) -> dict[str, Any]:
         if settings.broker_url
         else {},
         "task_publish_retry": False,
-        "task_queues": [Queue(SCHEDULER_QUEUE), *(Queue(kind.queue) for kind in ALL_KINDS)],
+        "task_queues": [_queue(SCHEDULER_QUEUE), *(_queue(kind.queue) for kind in ALL_KINDS)],
         "task_create_missing_queues": False,
         "task_default_queue": SCHEDULER_QUEUE,
-        "task_routes": {process_task(kind): {"queue": kind.queue} for kind in ALL_KINDS},
+        "task_routes": routes(),
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,
@@ -70,6 +78,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "beat_scheduler": "celery.beat:Scheduler",
         "beat_schedule": _beat_schedule(settings),
     }
+
+
+def _queue(name: str) -> Queue:
+    """A queue that gets the messages sent to its name and no others."""
+    return Queue(name, Exchange(name), routing_key=name)
 
 
 def _beat_schedule(settings: Settings) -> dict[str, Any]:

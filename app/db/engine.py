@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import stamina
 from sqlalchemy import URL, Connection, Engine, Row, create_engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchTableError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql import Executable
 
@@ -129,6 +129,8 @@ def translated() -> Iterator[None]:
         if isinstance(error, OperationalError | InterfaceError):
             raise DatabaseUnavailable(f"The database does not answer as it should: {message}") from error
         raise
+    except NoSuchTableError:
+        raise  # an answer to a question about the schema
     except (SQLAlchemyError, OSError) as error:
         raise DatabaseUnavailable(f"The database cannot be reached: {_first_line(error)}") from error
 

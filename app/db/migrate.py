@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mssql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.db.engine import translated, writing
+from app.db.engine import reading, writing
 from app.documents import SOURCE
 from app.domain.errors import SchemaError
 
@@ -58,7 +58,7 @@ def require_current(engine: Engine) -> None:
 
 def current_version(engine: Engine) -> str | None:
     """The ledger's version in this database; None when it was never created."""
-    with translated(), engine.connect() as connection:
+    with reading(engine) as connection:
         return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 

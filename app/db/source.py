@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Engine, Row, Table, inspect, or_, 
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import NullType
 
-from app.db.engine import fetch, patiently, reading, translated, writing
+from app.db.engine import fetch, patiently, reading, writing
 from app.db.tables import delivery
 from app.documents import ALL_KINDS, SOURCE, DocumentKind
 from app.domain.errors import InputError, SchemaError
@@ -117,15 +117,14 @@ class SqlSource:
     def _columns(self, table: Table, optional: frozenset[str]) -> dict[str, Any]:
         """The table's (or view's) columns by lower-case name, with their types."""
         try:
-            with translated():
-                found = {
-                    column["name"].lower(): column["type"] for column in inspect(self._engine).get_columns(table.name)
-                }
+            with reading(self._engine) as connection:
+                columns = inspect(connection).get_columns(table.name)
         except NoSuchTableError:
             raise SchemaError(
                 f"The source database has no table or view {table.name}. Connect to the right database, "
                 "or give Hermes a view of that name."
             ) from None
+        found = {column["name"].lower(): column["type"] for column in columns}
         missing = [
             column.name for column in table.columns if column.name.lower() not in found and column.name not in optional
         ]
@@ -150,8 +149,9 @@ def create_source_tables(engine: Engine) -> list[str]:
 
     For the demo and for tests. Raises InputError when only some exist: that is somebody's real database.
     """
-    with translated():
-        existing = {name.lower() for name in inspect(engine).get_table_names() + inspect(engine).get_view_names()}
+    with reading(engine) as connection:
+        inspector = inspect(connection)
+        existing = {name.lower() for name in inspector.get_table_names() + inspector.get_view_names()}
     wanted = [table.name for table in SOURCE.sorted_tables]
     missing = [name for name in wanted if name.lower() not in existing]
     if not missing:

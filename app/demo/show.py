@@ -91,7 +91,7 @@ class Demo:
             self._seed(gateway)
             with _hermes_up():
                 seconds = self._watch(gateway)
-                proof = _prove(gateway, partner)
+                proof = prove(gateway, partner)
                 self._report(gateway, proof, seconds)
                 if self._keep:
                     self._wait_for_interrupt(partner)
@@ -228,7 +228,7 @@ def _commonest_reasons(gateway: Gateway, kind: DocumentKind) -> list[tuple[str, 
     return reasons.most_common(3)
 
 
-def _prove(gateway: Gateway, partner: SimulatorHandle) -> Proof:
+def prove(gateway: Gateway, partner: SimulatorHandle) -> Proof:
     """Compare: what we call accepted is at the partner exactly once under the same national code, nothing that
     we do not know of is there, and each source row says what the ledger says."""
     proof = Proof()

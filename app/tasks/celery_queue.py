@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from celery import Celery
-from kombu.exceptions import KombuError, OperationalError
+from kombu.exceptions import KombuError
 
 from app.documents import DocumentKind
 from app.domain.errors import BrokerUnavailable
@@ -19,20 +19,18 @@ class CeleryQueue:
 
     def offer(self, kind: DocumentKind, codes: Sequence[str]) -> None:
         """Publish one message."""
-        with _translated():
+        with self._translated():
             self._app.send_task(process_task(kind), kwargs={"codes": list(codes)}, queue=kind.queue)
 
     def waiting_messages(self, kind: DocumentKind) -> int:
         """How many messages nobody has taken yet."""
-        with _translated(), self._app.connection_for_write() as connection:
-            with connection.channel() as channel:
-                declared = self._app.amqp.queues[kind.queue](channel).queue_declare()
-            return int(declared.message_count)
+        with self._translated(), self._app.connection_for_write() as connection, connection.channel() as channel:
+            return int(self._app.amqp.queues[kind.queue](channel).queue_declare().message_count)
 
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (KombuError, OperationalError, OSError) as error:
-        raise BrokerUnavailable(f"The message broker does not answer: {error}") from error
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        transport = self._app.connection_for_write().transport
+        try:
+            yield
+        except (KombuError, OSError, *transport.connection_errors, *transport.channel_errors) as error:
+            raise BrokerUnavailable(f"The message broker does not answer: {error}") from error

@@ -15,4 +15,4 @@ def delivery_task(kind: DocumentKind) -> Any:
         worker = runtime()
         worker.run(worker.gateway.deliver.run(kind, codes))
 
-    return celery_app.task(process, name=process_task(kind), base=HermesTask, queue=kind.queue)
+    return celery_app.task(process, name=process_task(kind), base=HermesTask)

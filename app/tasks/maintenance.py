@@ -1,10 +1,10 @@
 """Upkeep on the scheduler's queue: moving the detailed log on."""
 
-from app.main import SCHEDULER_QUEUE, SHIP_TASK, celery_app
+from app.main import SHIP_TASK, celery_app
 from app.tasks.runtime import HermesTask, runtime
 
 
-@celery_app.task(name=SHIP_TASK, base=HermesTask, queue=SCHEDULER_QUEUE)
+@celery_app.task(name=SHIP_TASK, base=HermesTask)
 def ship_logs() -> None:
     """Move log rows from SQL to MongoDB."""
     runtime().gateway.ship.run()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.documents import ALL_KINDS, DocumentKind
-from app.main import SCHEDULER_QUEUE, celery_app, scan_task
+from app.main import celery_app, scan_task
 from app.tasks.celery_queue import CeleryQueue
 from app.tasks.runtime import HermesTask, runtime
 
@@ -16,4 +16,4 @@ def _scan(kind: DocumentKind) -> Callable[[], None]:
 
 
 for _kind in ALL_KINDS:
-    celery_app.task(_scan(_kind), name=scan_task(_kind), base=HermesTask, queue=SCHEDULER_QUEUE)
+    celery_app.task(_scan(_kind), name=scan_task(_kind), base=HermesTask)

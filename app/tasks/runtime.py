@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -40,7 +40,23 @@ class Runtime:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._finishing_on_sigterm():
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @contextmanager
+    def _finishing_on_sigterm(self) -> Iterator[None]:
+        """A pool process that gets SIGTERM in mid-batch (from its parent, or from a service manager that signals
+        the whole group) lets what is out finish and gives back the rest, instead of dropping everything."""
+        if not _in_pool_process():
+            yield
+            return
+        # Only for the length of a batch: the pool installs its own handler when it starts, and needs it when idle.
+        usual = signal.signal(signal.SIGTERM, lambda *_: self.stop_taking())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, usual)
+            self.gateway.stopping.clear()
 
     def stop_taking(self) -> None:
         """Let what is in flight finish; what was claimed and not sent goes back."""
@@ -113,12 +129,10 @@ def _scan_at_once(sender: Any, **_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _own_runtime(**_: Any) -> None:
-    """A pool process must not use what it inherited from its parent, and ends cleanly when it gets SIGTERM (from
-    its parent, or from a service manager that signals the whole group)."""
+    """A pool process must not use what it inherited from its parent."""
     global _runtime
     if _in_pool_process():
         _runtime = None
-        signal.signal(signal.SIGTERM, lambda *_: _stop_taking())
 
 
 @signals.worker_shutting_down.connect

@@ -114,9 +114,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @cache
-def documents(
-    kind: str, count: int = ENOUGH, *, seed: int = 7, defect_every: int = 15
-) -> Sequence[SampleDocument]:
+def documents(kind: str, count: int = ENOUGH, *, seed: int = 7, defect_every: int = 15) -> Sequence[SampleDocument]:
     return list(generate(kind, count, seed=seed, today=TODAY, defect_every=defect_every))
 
 
@@ -230,9 +228,7 @@ def test_a_code_tells_kind_shop_day_and_number(kind: str, prefix: str) -> None:
     ("kind", "count", "defect_every"),
     [("phieu_kiem_ke", 1, 15), ("hoa_don", -1, 15), ("hoa_don", 1, -1)],
 )
-def test_senseless_arguments_are_refused_before_the_first_document(
-    kind: str, count: int, defect_every: int
-) -> None:
+def test_senseless_arguments_are_refused_before_the_first_document(kind: str, count: int, defect_every: int) -> None:
     with pytest.raises(ValueError, match=r"unknown kind|negative"):
         generate(kind, count, seed=7, today=TODAY, defect_every=defect_every)
 

