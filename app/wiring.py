@@ -23,7 +23,7 @@ from app.db.mongodb import COLLECTION, MongoLogStore
 from app.db.redis import ping
 from app.db.source import SqlSource
 from app.documents import ALL_KINDS, DocumentKind
-from app.domain.errors import ConfigError, InfrastructureError, Problem
+from app.domain.errors import ConfigError, ErrorCode, InfrastructureError, Problem
 from app.services.checks import Probe
 from app.services.deliver import Deliver
 from app.services.health import Health
@@ -212,10 +212,14 @@ class Gateway:
         self.require_partner()
         reply = asyncio.run(self._ask_partner())
         if isinstance(reply, Problem):
+            if reply.code is ErrorCode.CONNECTION_LOST:  # it did take the connection, and nothing says no
+                return f"{self.settings.api_base_url}: {say(self._language, 'partner_dumb')}"
             raise InfrastructureError(reply.message)
         if reply.status in {401, 403}:
             raise InfrastructureError(say(self._language, "partner_refuses", status=reply.status))
-        if reply.status >= 500:
+        if reply.status == 404:
+            raise InfrastructureError(say(self._language, "wrong_address", status=reply.status))
+        if reply.status in {502, 503, 504}:
             raise InfrastructureError(say(self._language, "partner_unavailable", status=reply.status))
         return f"{self.settings.api_base_url}: {say(self._language, 'partner_answers', status=reply.status)}"
 

@@ -29,6 +29,7 @@ KEEPALIVE_SECONDS = 15
 """Idle connections are dropped before usual servers drop them, so that few sends meet a closing connection."""
 
 LONGEST_LOGGED_BODY = 64 * 1024
+_JSON = "application/json; charset=utf-8"
 _KEPT_HEADERS = ("content-type", "retry-after", "location", "x-request-id")
 
 
@@ -81,15 +82,21 @@ class PartnerAPIClient:
         return await self._make_request(self.profile.endpoints[kind], document, idempotency_key)
 
     async def probe(self) -> Reply | Problem:
-        """Ask the partner's first endpoint with GET and our credentials: sends no document, shows whether
-        something answers and whether it refuses us."""
-        session = self._open()
+        """Whether the partner answers and takes our credentials: an empty POST to its first endpoint.
+
+        No document can come of it, unlike of `{}`; and unlike a GET it gets as far as the credentials do. A
+        Reply of any status but 401 and 403 means that they were not refused.
+        """
+        progress = _Progress()
         url = self._url(next(iter(self.profile.endpoints.values())))
+        headers = {"Content-Type": _JSON}
         try:
-            async with session.get(url, allow_redirects=False, trace_request_ctx=_Progress()) as response:
+            async with self._open().post(
+                url, data=b"", headers=headers, allow_redirects=False, trace_request_ctx=progress
+            ) as response:
                 return Reply(response.status, response.headers, *await self._read(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return self._problem(ErrorCode.CONNECT_FAILED, detail=_describe(error))
+            return self._failure(error, sent=progress.sent).problem
 
     async def close(self) -> None:
         """Close the pooled connections; a later request opens new ones."""
@@ -108,7 +115,7 @@ class PartnerAPIClient:
                 self._url(endpoint),
                 data=document.body,
                 headers={
-                    "Content-Type": "application/json; charset=utf-8",
+                    "Content-Type": _JSON,
                     "Idempotency-Key": idempotency_key,
                 },
                 allow_redirects=False,
@@ -177,7 +184,7 @@ class PartnerAPIClient:
         message = self._without_secrets(mask_names(outcome.problem.message, document.names))
         return replace(outcome, problem=Problem(outcome.problem.code, message))
 
-    def _failure(self, error: Exception, *, sent: bool) -> Outcome:
+    def _failure(self, error: Exception, *, sent: bool) -> Defer | Unknown:
         detail = self._without_secrets(_describe(error))
         if not sent:
             return Defer(self._problem(ErrorCode.CONNECT_FAILED, detail=detail))

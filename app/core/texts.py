@@ -191,6 +191,10 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
         "trả lời HTTP {status}, không từ chối tài khoản",
         "answers HTTP {status}, does not refuse the credentials",
     ),
+    "partner_dumb": (
+        "kết nối được nhưng ngắt giữa chừng: chưa biết tài khoản có đúng không",
+        "takes the connection and drops it: cannot tell whether the credentials are right",
+    ),
     "partner_refuses": ("từ chối tài khoản (HTTP {status})", "refuses the credentials (HTTP {status})"),
     "columns_missing": ("không có cột tùy chọn {columns}", "without the optional column(s) {columns}"),
     "document_gone": (

@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from app.core.clock import Clock
+from app.core.seams import Seam, reached
 from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
 from app.db.source import RAW, SqlSource, asks_for_delivery
 from app.db.tables import attempt, audit, delivery, heartbeat
@@ -259,6 +260,7 @@ class SqlLedger:
             won = [settlement for settlement in settlements if settlement.code in live]
             if won:
                 self._write_ledger(connection, kind, won, token)
+                reached(Seam.INSIDE_SETTLE)
                 self._write_source(connection, kind, won)
                 connection.execute(insert(attempt), [_attempt_row(settlement) for settlement in won])
             return live

@@ -17,6 +17,7 @@ from uuid import uuid4
 import structlog
 
 from app.core.clock import Clock
+from app.core.seams import Seam, reached
 from app.core.texts import say
 from app.documents import DocumentKind
 from app.domain.deliveries import Claimed, Exchange, Settlement
@@ -109,12 +110,14 @@ class Deliver:
             return batch.report
         expires_at = self._clock.now() + self._claim_time
         claimed = await self._sql(self._ledger.claim, kind, codes, batch.token, expires_at=expires_at)
+        reached(Seam.AFTER_CLAIM)
         if claimed:
             await self._deliver(batch, claimed)
         return batch.report
 
     async def _deliver(self, batch: _Batch, claimed: Sequence[Claimed]) -> None:
         documents = await self._sql(self._source.load, batch.kind, [each.code for each in claimed])
+        reached(Seam.AFTER_LOAD)
         ready, refused = self._build(batch.kind, claimed, documents)
         await self._settle(batch, refused)
         await self._send(batch, deque(ready))
@@ -190,6 +193,7 @@ class Deliver:
             batch.token,
             expires_at=self._clock.now() + self._claim_time,
         )
+        reached(Seam.BEFORE_SEND)
         self._free(len(window) - len(alive))
         self._count_lost(batch, [ready.claimed.code for ready in window], alive)
         return {
@@ -202,6 +206,7 @@ class Deliver:
         started_at = self._clock.now()
         try:
             exchange = await self._partner.submit(kind.name, prepared, key)
+            reached(Seam.AFTER_ANSWER)
         except Exception as error:
             log.exception("send_failed_unexpectedly", kind=kind.name, code=claimed.code)
             detail = type(error).__name__
@@ -217,7 +222,9 @@ class Deliver:
         """Write outcomes; only those whose claim is still ours count (P3)."""
         if not settlements:
             return
+        reached(Seam.BEFORE_SETTLE)
         written = await self._sql(self._ledger.settle, batch.kind, settlements, batch.token)
+        reached(Seam.AFTER_SETTLE)
         self._count_lost(batch, [settlement.code for settlement in settlements], written)
         for settlement in settlements:
             if settlement.code in written:

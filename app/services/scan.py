@@ -10,6 +10,7 @@ from datetime import timedelta
 import structlog
 
 from app.core.clock import Clock
+from app.core.seams import Seam, reached
 from app.documents import DocumentKind
 from app.domain.errors import BrokerUnavailable
 from app.services.ports import Offers, Queue
@@ -57,6 +58,7 @@ class Scan:
         """One tick of one kind."""
         rescued = self._rescue.run(kind)
         discovered = self._ledger.discover(kind, self._limits.discovered)
+        reached(Seam.AFTER_DISCOVER)
         offered = self._offer(kind, queue)
         self._ledger.beat(f"scan:{kind.name}")
         report = ScanReport(kind.name, rescued, discovered, offered)
@@ -79,11 +81,13 @@ class Scan:
         room = limits.queued - self._ledger.count_offered(kind, limits.queued)
         offered = 0
         while offered < room and (codes := self._next(kind, min(limits.batch, room - offered))):
+            reached(Seam.BEFORE_OFFER)
             try:
                 queue.offer(kind, codes)
             except BrokerUnavailable:
                 self._ledger.withdraw_offer(kind, codes)
                 raise
+            reached(Seam.AFTER_OFFER)
             offered += len(codes)
         return offered
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import structlog
 
 from app.core.clock import Clock
+from app.core.seams import Seam, reached
 from app.services.ports import AttemptOutbox, LogStore
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ class Ship:
         moved = 0
         while moved < self._most and (rows := self._outbox.oldest(AT_ONCE)):
             log_store.insert(rows)
+            reached(Seam.SHIP_BEFORE_DELETE)
             self._outbox.delete([row.id for row in rows])
             moved += len(rows)
         return moved

@@ -40,7 +40,7 @@ class Roles:
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self._folder = folder
-        self._environment = {**os.environ, **settings}
+        self.environment = {**os.environ, **settings}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -50,7 +50,7 @@ class Roles:
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=self._folder,
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -77,7 +77,7 @@ class Roles:
         return subprocess.run(
             [sys.executable, "-m", "app", *arguments],
             cwd=self._folder,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=100,

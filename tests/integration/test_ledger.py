@@ -88,7 +88,14 @@ class Bench:
             assert self.ledger.settle(kind, [self.settlement(kind, code, state, **decision)], "worker") == {code}
 
     def settlement(
-        self, kind: DocumentKind, code: str, state: State, *, note: str = "một dòng", sha: str | None = None, **rest: Any
+        self,
+        kind: DocumentKind,
+        code: str,
+        state: State,
+        *,
+        note: str = "một dòng",
+        sha: str | None = None,
+        **rest: Any,
     ) -> Settlement:
         usual: dict[str, Any] = {"attempts": 1, "uncertain": state is State.UNKNOWN}
         if state is State.ACCEPTED:
@@ -348,7 +355,9 @@ def test_unusable_codes_block_no_other_document(bench: Bench, kind: DocumentKind
     assert bench.ledger.status(kind).to_send == 5  # still visible (P1)
 
 
-@pytest.mark.parametrize("unusable", ["CAST(' ' || :number AS TEXT) || :filler", "CAST(X'21EDA080' AS TEXT) || :number"])
+@pytest.mark.parametrize(
+    "unusable", ["CAST(' ' || :number AS TEXT) || :filler", "CAST(X'21EDA080' AS TEXT) || :number"]
+)
 def test_a_whole_page_of_unusable_codes_blocks_no_other_document(
     request: pytest.FixtureRequest, bench: Bench, unusable: str
 ) -> None:
