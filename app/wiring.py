@@ -12,10 +12,12 @@ from sqlalchemy import Engine, select
 
 from app.clients.classify import Reply
 from app.clients.partner_api_client import PartnerAPIClient, partner_api_client
+from app.clients.rate_limit import rate_limit
 from app.core.clock import Clock, SystemClock
 from app.core.config import Language, Settings, get_settings
 from app.core.texts import say
 from app.db.attempt_log import SqlAttemptLog
+from app.db.circuits import SqlCircuits
 from app.db.engine import open_engine, reading
 from app.db.ledger import SqlLedger
 from app.db.migrate import latest_version, require_current
@@ -26,6 +28,7 @@ from app.documents import ALL_KINDS, DocumentKind
 from app.domain.errors import ConfigError, ErrorCode, InfrastructureError, Problem
 from app.services.checks import Probe
 from app.services.deliver import Deliver
+from app.services.gate import Gate
 from app.services.health import Health
 from app.services.replay import Replay
 from app.services.rescue import Rescue
@@ -62,6 +65,16 @@ class Gateway:
         return SqlLedger(self.engine, self.source, self.clock)
 
     @cached_property
+    def circuits(self) -> SqlCircuits:
+        """Who is paused, shared by all processes."""
+        return SqlCircuits(self.engine, self.clock)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Whether a document may be sent now."""
+        return Gate(self.circuits, self.clock, probe_seconds=self.settings.claim_seconds)
+
+    @cached_property
     def attempt_log(self) -> SqlAttemptLog:
         """The detailed log while it is in SQL."""
         return SqlAttemptLog(self.engine)
@@ -79,7 +92,7 @@ class Gateway:
             queued=self.settings.max_queued,
             reoffer_after=timedelta(seconds=self.settings.reoffer_after_seconds),
         )
-        return Scan(self.ledger, self._rescue, self.clock, limits)
+        return Scan(self.ledger, self._rescue, self.gate, self.clock, limits)
 
     @cached_property
     def deliver(self) -> Deliver:
@@ -91,9 +104,12 @@ class Gateway:
             self.client,
             self.client.profile.endpoints,
             self._judge,
+            self.gate,
             self.clock,
             concurrency=self.settings.send_concurrency,
             claim_seconds=self.settings.claim_seconds,
+            grace_seconds=self.settings.grace_seconds,
+            rate_limit=rate_limit(self.settings),
             in_thread=self.in_thread,
             stopping=self.stopping,
         )
@@ -106,12 +122,12 @@ class Gateway:
     @cached_property
     def replay(self) -> Replay:
         """Carries out operators' actions."""
-        return Replay(self.ledger, self.settings.hermes_lang)
+        return Replay(self.ledger, self.circuits, self.settings.hermes_lang)
 
     @cached_property
     def health(self) -> Health:
         """Tells how things stand."""
-        return Health(self.ledger, self.attempt_log, self.log_store)
+        return Health(self.ledger, self.circuits, self.attempt_log, self.log_store)
 
     def probes(self) -> list[Probe]:
         """What `hermes check` looks at, in the order a person would mend it."""

@@ -15,6 +15,7 @@ from app.core.clock import local
 from app.core.config import get_settings
 from app.core.logging import configure_logging
 from app.documents import ALL_KINDS, DocumentKind
+from app.domain.circuit import FOR_EVER, Circuit
 from app.domain.deliveries import Attempt, CheckStep, Delivery, KindStatus
 from app.domain.errors import ConfigError
 from app.domain.redact import printable
@@ -38,7 +39,15 @@ def status(as_json: AsJson = False) -> None:
     found = open_gateway(quiet=True).health.status(ALL_KINDS)
     if as_json:
         kinds = {each.kind: _status_json(each) for each in found.kinds}
-        print_json({"kinds": kinds, "unshipped_log_rows": found.unshipped_log_rows, "log_store": found.log_store})
+        circuits = [_fields(each) for each in found.circuits]
+        print_json(
+            {
+                "kinds": kinds,
+                "circuits": circuits,
+                "unshipped_log_rows": found.unshipped_log_rows,
+                "log_store": found.log_store,
+            }
+        )
         return
     table = Table()
     table.add_column("")
@@ -50,6 +59,8 @@ def status(as_json: AsJson = False) -> None:
     table.add_row(text("oldest_due"), *(_age_or(each.oldest_due_at, "none_due") for each in found.kinds))
     table.add_row(text("last_scan"), *(_age_or(each.last_scan_at, "never") for each in found.kinds))
     console.print(table)
+    for circuit in found.circuits:
+        say(_circuit_line(circuit), style="yellow")
     say(text("unshipped" if found.log_store else "log_in_sql", count=found.unshipped_log_rows))
 
 
@@ -134,6 +145,14 @@ def _status_json(status: KindStatus) -> dict[str, Any]:
     }
 
 
+def _circuit_line(circuit: Circuit) -> str:
+    whom = text("the_facility", facility=circuit.facility) if circuit.facility else text("the_partner")
+    until = (
+        text("until_resumed") if circuit.open_until >= FOR_EVER else f"{local(circuit.open_until):%H:%M:%S %d/%m/%Y}"
+    )
+    return text("circuit", whom=whom, until=until, reason=circuit.reason)
+
+
 def _age_or(moment: datetime | None, otherwise: str) -> str:
     return text(otherwise) if moment is None else text("ago", age=age(moment))
 
@@ -192,7 +211,8 @@ def _next_step(delivery: Delivery) -> str:
 def _attempt_line(attempt: Attempt) -> Text:
     status = f" · HTTP {attempt.http_status}" if attempt.http_status else ""
     reason = f" · {attempt.record['message']}" if "message" in attempt.record else ""
-    line = f"{attempt.outcome}{status} · {attempt.duration_ms} ms{reason}"
+    late = f" · {text('late_answer')}" if attempt.record.get("late") else ""
+    line = f"{attempt.outcome}{late}{status} · {attempt.duration_ms} ms{reason}"
     return safe(f"  {attempt.attempt}. {local(attempt.started_at):%d/%m/%Y %H:%M:%S} · {line}")
 
 

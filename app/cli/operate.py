@@ -7,17 +7,20 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import AsJson, kind_named, open_gateway, print_json, say, text
+from app.cli.output import AsJson, kind_named, label, open_gateway, print_json, say, text
+from app.domain.circuit import PARTNER
 from app.domain.deliveries import Selection
 from app.domain.errors import InputError
+from app.domain.redact import printable
 from app.domain.states import State
-from app.services.replay import Action
+from app.services.replay import Action, Verdict
 
 Codes = Annotated[list[str] | None, typer.Argument(help="Document codes; with --kind.")]
 Kind = Annotated[str | None, typer.Option("--kind", help="phieu_nhap, phieu_xuat or hoa_don.")]
 InState = Annotated[State | None, typer.Option("--state", help="Only deliveries in this state.")]
 Error = Annotated[str | None, typer.Option("--error", help="Only with this error code, for instance refused.")]
 Facility = Annotated[str | None, typer.Option("--facility", help="Only of this facility (ma_co_so).")]
+OfFacility = Annotated[str | None, typer.Option("--facility", help="Only this facility; default: the partner.")]
 Since = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First document date.")]
 Until = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last document date.")]
 All = Annotated[bool, typer.Option("--all", help="Mean every delivery when nothing narrows the choice.")]
@@ -30,6 +33,9 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog="Example: hermes retry --kind hoa_don --error refused --from 2026-11-01")(retry)
     app.command(epilog="Example: hermes park PN0001 --kind phieu_nhap --why 'waiting for a corrected lot'")(park)
+    app.command(epilog="Example: hermes resolve hoa_don HD0001 --accepted QG-123 --why 'seen in their portal'")(resolve)
+    app.command(epilog="Example: hermes pause --facility CS01 --why 'new password on Monday'")(pause)
+    app.command(epilog="Example: hermes resume --facility CS01 --why 'password changed'")(resume)
 
 
 def retry(
@@ -55,6 +61,46 @@ def park(
     _operate(
         Action.PARK, _selection(codes, kind, state, error, facility, since, until, everything), yes, why, who, as_json
     )
+
+
+def resolve(
+    kind: Annotated[str, typer.Argument(help="phieu_nhap, phieu_xuat or hoa_don")],
+    code: Annotated[str, typer.Argument(help="The document's code")],
+    accepted: Annotated[str | None, typer.Option(help="The partner has it, under this national code.")] = None,
+    resend: Annotated[bool, typer.Option("--resend", help="Send it again under the same idempotency key.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="The partner does not have it and must not get it.")] = False,
+    why: Why = "",
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of a document of which it is unknown whether the partner accepted it; audited."""
+    given = [name for name, value in (("accepted", accepted), ("resend", resend), ("reject", reject)) if value]
+    if len(given) != 1:
+        raise InputError("Say one of: --accepted NATIONAL_CODE, --resend, --reject.")
+    which = kind_named(kind)
+    done = open_gateway(quiet=True).replay.resolve(
+        which, code, Verdict(given[0]), who=who or getpass.getuser(), why=why, national_code=accepted
+    )
+    sentence = text("resolved" if done else "not_unknown", kind=label(which), code=printable(code))
+    _report(int(done), sentence, as_json)
+    raise typer.Exit(0 if done else 1)
+
+
+def pause(facility: OfFacility = None, why: Why = "", who: Who = None) -> None:
+    """Send nothing to the partner, or nothing of one facility, until `hermes resume`. Nothing is lost; audited."""
+    open_gateway(quiet=True).replay.pause(facility or PARTNER, who=who or getpass.getuser(), why=why)
+    say(text("paused", whom=_whom(facility)))
+
+
+def resume(facility: OfFacility = None, why: Why = "", who: Who = None) -> None:
+    """End a pause, whether an operator or the partner's failures began it; audited."""
+    done = open_gateway(quiet=True).replay.resume(facility or PARTNER, who=who or getpass.getuser(), why=why)
+    say(text("resumed" if done else "not_paused", whom=_whom(facility)))
+    raise typer.Exit(0 if done else 1)
+
+
+def _whom(facility: str | None) -> str:
+    return text("the_facility", facility=printable(facility)) if facility else text("the_partner")
 
 
 def _selection(

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -120,6 +121,9 @@ async def _sync_kind(gateway: Gateway, kind: DocumentKind, progress: Progress) -
     under_way: set[asyncio.Task[DeliverReport]] = set()
     while True:
         codes = None if gateway.stopping.is_set() else await gateway.in_thread(next, batches, None)
+        if codes is None and not under_way and await _soon_due(gateway, kind):
+            batches = gateway.scan.due(kind)
+            continue
         if codes:
             progress.update(bar, total=(progress.tasks[bar].total or 0) + len(codes))
             under_way.add(asyncio.create_task(gateway.deliver.run(kind, codes)))
@@ -130,6 +134,16 @@ async def _sync_kind(gateway: Gateway, kind: DocumentKind, progress: Progress) -
             for report in (task.result() for task in done):
                 total.add(report)
                 progress.advance(bar, report.documents)
+
+
+async def _soon_due(gateway: Gateway, kind: DocumentKind) -> bool:
+    """Wait for documents whose lines are given a moment to be written; whether there were any."""
+    grace = timedelta(seconds=gateway.settings.grace_seconds)
+    wait = await gateway.in_thread(gateway.scan.seconds_to_next, kind, grace)
+    if wait is None or gateway.stopping.is_set():
+        return False
+    await asyncio.sleep(wait)
+    return True
 
 
 def _sync_summary(report: DeliverReport) -> dict[str, int]:

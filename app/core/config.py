@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
+from limits import parse
 from pydantic import AfterValidator, Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -235,6 +236,25 @@ class Settings(BaseSettings):
         example="128",
     )
 
+    rate_limit: str | None = setting(
+        None,
+        "Most requests to the partner, all processes together",
+        expects="a rate such as 50/second or 1000/minute",
+        example="50/second",
+    )
+    rate_limit_per_facility: str | None = setting(
+        None,
+        "Most requests for one facility",
+        expects="a rate such as 5/second or 100/minute",
+        example="5/second",
+    )
+    grace_seconds: Annotated[int, Field(ge=0, le=3600)] = setting(
+        10,
+        "A new document without lines is given so long for them to be written",
+        expects="a whole number of seconds, 0 or more",
+        example="10",
+    )
+
     # Trying again
     retry_schedule: str = setting(
         "30s,2m,10m,1h,6h,24h",
@@ -290,6 +310,13 @@ class Settings(BaseSettings):
     @classmethod
     def _readable_schedule(cls, value: str) -> str:
         RetrySchedule.parse(value)
+        return value
+
+    @field_validator("rate_limit", "rate_limit_per_facility")
+    @classmethod
+    def _readable_rate(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse(value)
         return value
 
     @field_validator("mssql_server")

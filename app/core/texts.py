@@ -133,6 +133,30 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     "confirm_park": ("Tạm gác {count} phiếu?", "Put aside {count} documents?"),
     "done_retry": ("{count} phiếu sẽ được gửi lại ngay.", "{count} documents will be sent again at once."),
     "done_park": ("{count} phiếu đã tạm gác.", "{count} documents were put aside."),
+    "resolved_accepted": (
+        "{who} xác nhận đối tác đã nhận, mã quốc gia {code}: {why}",
+        "{who} says the partner accepted it, national code {code}: {why}",
+    ),
+    "resolved_reject": (
+        "{who} xác nhận đối tác không nhận: {why}",
+        "{who} says the partner did not accept it: {why}",
+    ),
+    "resolved": ("Đã ghi nhận: {kind} {code}.", "Noted: {kind} {code}."),
+    "not_unknown": (
+        "{kind} {code} không ở trạng thái chưa rõ kết quả; không có gì thay đổi.",
+        "The outcome of {kind} {code} is not unknown; nothing was changed.",
+    ),
+    "the_partner": ("đối tác", "the partner"),
+    "the_facility": ("cơ sở {facility}", "facility {facility}"),
+    "paused": ("Đã tạm ngừng gửi: {whom}.", "Sending is paused: {whom}."),
+    "resumed": ("Đã cho gửi lại: {whom}.", "Sending goes on: {whom}."),
+    "not_paused": ("Không có tạm ngừng nào: {whom}.", "Nothing was paused: {whom}."),
+    "circuit": (
+        "Đang tạm ngừng gửi cho {whom} đến {until}: {reason}",
+        "Sending is paused for {whom} until {until}: {reason}",
+    ),
+    "until_resumed": ("khi có lệnh hermes resume", "somebody runs hermes resume"),
+    "late_answer": ("trả lời đến muộn", "late answer"),
     "aborted": ("Đã dừng, không có gì thay đổi.", "Stopped; nothing was changed."),
     "history": ("Các lần gửi", "Attempts"),
     "no_attempts": ("Chưa gửi lần nào.", "No attempts yet."),
@@ -197,6 +221,10 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "partner_refuses": ("từ chối tài khoản (HTTP {status})", "refuses the credentials (HTTP {status})"),
     "columns_missing": ("không có cột tùy chọn {columns}", "without the optional column(s) {columns}"),
+    "worker_lost_unsent": (
+        "tiến trình xử lý phiếu này bị dừng nhiều lần trước khi gửi",
+        "processes died several times with this document before it was sent",
+    ),
     "document_gone": (
         "phiếu không còn trong cơ sở dữ liệu nguồn",
         "the document is no longer in the source database",

@@ -6,7 +6,8 @@ Set-based statements and row counts only: no MERGE, no lock hints, no reliance o
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -37,10 +38,11 @@ from app.core.clock import Clock
 from app.core.seams import Seam, reached
 from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
 from app.db.source import RAW, SqlSource, asks_for_delivery
-from app.db.tables import attempt, audit, delivery, heartbeat
+from app.db.tables import attempt, audit, circuit, delivery, heartbeat
 from app.documents import ALL_KINDS, KINDS, DocumentKind
-from app.domain.decide import Standing
-from app.domain.deliveries import Claimed, Delivery, KindStatus, Selection, Settlement
+from app.domain.circuit import PARTNER
+from app.domain.decide import MOST_DEATHS, Standing
+from app.domain.deliveries import Attempt, Claimed, Delivery, Due, KindStatus, Selection, Settlement
 from app.domain.errors import ErrorCode
 from app.domain.states import (
     CLAIM,
@@ -60,6 +62,7 @@ from app.domain.states import (
 log = structlog.get_logger(__name__)
 
 DISCOVERY_PAGE = 1000
+CLOCK_TOLERANCE = timedelta(minutes=5)
 _LONGEST_CODE = 50
 _LONGEST_NOTE = 4000
 _DISCOVERY_TRIES = 5
@@ -136,6 +139,7 @@ class SqlLedger:
                 "attempts": 0,
                 "revision": 1,
                 "due_at": now,
+                "deaths": 0,
                 "uncertain": False,
                 "first_seen_at": now,
                 "updated_at": now,
@@ -153,26 +157,29 @@ class SqlLedger:
         return count
 
     @patiently
-    def offer_due(self, kind: DocumentKind, limit: int, *, reoffer_at: datetime) -> list[str]:
-        """Mark up to `limit` due deliveries as offered until `reoffer_at` and return their codes, oldest due first.
+    def offer_due(self, kind: DocumentKind, limit: int, *, reoffer_at: datetime) -> list[Due]:
+        """Mark up to `limit` due deliveries as offered until `reoffer_at` and return them: the oldest due of each
+        facility first, then each one's second, so that no facility's backlog starves another (P7). Facilities
+        whose circuit is open are passed over.
 
         Two scans at once may both return a code: harmless, only one worker can claim it (P2).
         """
         now = self._clock.now()
-        due = (
-            select(delivery.c.code)
-            .where(delivery.c.kind == kind.name, delivery.c.due_at <= now, delivery.c.state.in_(OFFER.sources))
-            .order_by(delivery.c.due_at, delivery.c.code)
-            .limit(min(limit, MOST_PARAMETERS))
-        )
         with reading(self._engine) as connection:
-            codes = list(connection.scalars(due))
-        if not codes:
-            return []
+            due = [Due(row.code, row.deaths > 0) for row in connection.execute(_due_in_turn(kind, now, limit))]
         with writing(self._engine) as connection:
-            values = {"due_at": reoffer_at, "updated_at": now}
-            self._move(connection, kind.name, codes, OFFER, values, delivery.c.due_at <= now)
-        return codes
+            for codes in _slices(each.code for each in due):
+                values = {"due_at": reoffer_at, "updated_at": now}
+                self._move(connection, kind.name, codes, OFFER, values, _is_due(now))
+        return due
+
+    @patiently
+    def next_due(self, kind: DocumentKind) -> datetime | None:
+        """When the next queued delivery of a kind becomes due, if one waits."""
+        mine = (delivery.c.kind == kind.name) & delivery.c.state.in_(CLAIM.sources)
+        with reading(self._engine) as connection:
+            soonest: datetime | None = connection.scalar(select(func.min(delivery.c.due_at)).where(mine))
+            return soonest
 
     @patiently
     def withdraw_offer(self, kind: DocumentKind, codes: Sequence[str]) -> None:
@@ -243,10 +250,10 @@ class SqlLedger:
             return set(connection.scalars(select(delivery.c.code).where(*held, delivery.c.sent_at == now)))
 
     @patiently
-    def release(self, kind: DocumentKind, codes: Sequence[str], token: str) -> int:
-        """Give back claims whose requests never went out; they are due at once."""
+    def release(self, kind: DocumentKind, codes: Sequence[str], token: str, *, due_at: datetime | None = None) -> int:
+        """Give back claims whose requests never went out; they are due at `due_at`, else at once."""
         now = self._clock.now()
-        values = {"due_at": now, "claim_token": null(), "updated_at": now}
+        values = {"due_at": due_at or now, "claim_token": null(), "updated_at": now}
         mine = (delivery.c.claim_token == token) & delivery.c.sent_at.is_(None)
         with writing(self._engine) as connection:
             return sum(self._move(connection, kind.name, some, RELEASE, values, mine) for some in _slices(codes))
@@ -258,18 +265,36 @@ class SqlLedger:
         with writing(self._engine) as connection:
             live = self._fence(connection, kind, [settlement.code for settlement in settlements], token)
             won = [settlement for settlement in settlements if settlement.code in live]
+            lost = [settlement for settlement in settlements if settlement.code not in live]
             if won:
                 self._write_ledger(connection, kind, won, token)
                 reached(Seam.INSIDE_SETTLE)
                 self._write_source(connection, kind, won)
-                connection.execute(insert(attempt), [_attempt_row(settlement) for settlement in won])
-            return live
+                connection.execute(insert(attempt), [_attempt_row(settlement.attempt) for settlement in won])
+            return live | self._keep_late_answers(connection, lost)
+
+    def _keep_late_answers(self, connection: Connection, lost: Sequence[Settlement]) -> set[str]:
+        """Answers whose claim was lost change nothing, but the log keeps them. Those the log has already were
+        written by this very settle, whose commit went unnoticed: their codes are returned."""
+        if not lost:
+            return set()
+        ids = [settlement.attempt.id for settlement in lost]
+        known = set(connection.scalars(select(attempt.c.id).where(attempt.c.id.in_(ids))))
+        late = [
+            replace(settlement.attempt, record={"late": True, **settlement.attempt.record})
+            for settlement in lost
+            if settlement.attempt.id not in known
+        ]
+        if late:
+            connection.execute(insert(attempt), [_attempt_row(each) for each in late])
+        return {settlement.code for settlement in lost if settlement.attempt.id in known}
 
     # ---- rescue -----------------------------------------------------------------------------------------
 
     @patiently
     def release_expired(self, kind: DocumentKind) -> int:
-        """Expired claims whose requests never went out go straight back to the queue."""
+        """Expired claims whose requests never went out go straight back to the queue, unless too many processes
+        died with them."""
         now = self._clock.now()
         with writing(self._engine) as connection:
             released = connection.execute(
@@ -277,24 +302,27 @@ class SqlLedger:
                 .where(
                     delivery.c.kind == kind.name,
                     delivery.c.state.in_(RELEASE.sources),
-                    delivery.c.due_at <= now,
+                    _is_due(now),
                     delivery.c.sent_at.is_(None),
+                    delivery.c.deaths + 1 < MOST_DEATHS,
                 )
-                .values(state=RELEASE.target, due_at=now, claim_token=null(), updated_at=now)
+                .values(
+                    state=RELEASE.target,
+                    due_at=now,
+                    claim_token=null(),
+                    deaths=delivery.c.deaths + 1,
+                    updated_at=now,
+                )
             )
             return released.rowcount
 
     @patiently
     def take_over_expired(self, kind: DocumentKind, token: str, *, limit: int, expires_at: datetime) -> list[Claimed]:
-        """Take over expired claims whose requests may have gone out; their old holders can write nothing more."""
+        """Take over the other expired claims; their old holders can write nothing more."""
         now = self._clock.now()
         expired = (
             select(delivery.c.code)
-            .where(
-                delivery.c.kind == kind.name,
-                delivery.c.due_at <= now,
-                delivery.c.state.in_(TAKE_OVER.sources),
-            )
+            .where(delivery.c.kind == kind.name, _is_due(now), delivery.c.state.in_(TAKE_OVER.sources))
             .order_by(delivery.c.due_at)
             .limit(min(limit, MOST_PARAMETERS))
         )
@@ -303,9 +331,10 @@ class SqlLedger:
         if not codes:
             return []
         with writing(self._engine) as connection:
-            values = {"claim_token": token, "due_at": expires_at, "updated_at": now}
-            guard = (delivery.c.due_at <= now) & delivery.c.sent_at.is_not(None)
-            self._move(connection, kind.name, codes, TAKE_OVER, values, guard)
+            deaths = delivery.c.deaths + 1
+            values = {"claim_token": token, "due_at": expires_at, "deaths": deaths, "updated_at": now}
+            guard = or_(delivery.c.sent_at.is_not(None), deaths >= MOST_DEATHS)
+            self._move(connection, kind.name, codes, TAKE_OVER, values, _is_due(now) & guard)
             return self._claimed(connection, kind, codes, token)
 
     # ---- operators --------------------------------------------------------------------------------------
@@ -361,6 +390,38 @@ class SqlLedger:
             self._operate(kind, codes, OPERATOR_PARK, values, who, "park", why, note)
             for kind, codes in self._matching(selection, OPERATOR_PARK)
         )
+
+    @patiently
+    def resolve(
+        self,
+        kind: DocumentKind,
+        code: str,
+        transition: Transition,
+        *,
+        who: str,
+        why: str,
+        note: str,
+        national_code: str | None = None,
+    ) -> bool:
+        """An operator's word on an unknown outcome; the source row is told; audited. False when it is not unknown."""
+        now = self._clock.now()
+        values: dict[str, Any] = {"due_at": null(), "uncertain": False, "updated_at": now, "finished_at": now}
+        if national_code is not None:
+            values |= {"national_code": national_code, "error_code": null(), "error_message": null()}
+        with writing(self._engine) as connection:
+            if not self._move(connection, kind.name, [code], transition, values):
+                return False
+            entry = {"operation_id": str(uuid4()), "at": now, "who": who, "action": "resolve", "kind": kind.name}
+            connection.execute(insert(audit).values(id=str(uuid4()), code=code, why=why, **entry))
+            told: dict[str, Any] = {
+                "status_phieu": int(SOURCE_STATUS[transition.target]),
+                "note_log": self._note(kind, note),
+            }
+            tables = self._source.tables(kind)
+            if national_code is not None and kind.national_code_column not in tables.missing_optional:
+                told[kind.national_code_column] = national_code[: tables.national_code_length]
+            connection.execute(update(kind.header).where(kind.code == code).values(told))
+            return True
 
     def _matching(self, selection: Selection, transition: Transition) -> Iterator[tuple[DocumentKind, list[str]]]:
         for kind in ALL_KINDS if selection.kind is None else [KINDS[selection.kind]]:
@@ -502,6 +563,8 @@ class SqlLedger:
             columns.revision,
             columns.attempts,
             columns.uncertain,
+            columns.first_seen_at,
+            columns.deaths,
             columns.sent_at,
         ).where(*self._held(kind, codes, token))
         return [
@@ -510,6 +573,8 @@ class SqlLedger:
                 facility=row.facility,
                 revision=row.revision,
                 standing=Standing(row.attempts, bool(row.uncertain)),
+                first_seen_at=row.first_seen_at,
+                deaths=row.deaths,
                 sent=row.sent_at is not None,
             )
             for row in connection.execute(claimed)
@@ -538,6 +603,7 @@ class SqlLedger:
                 state=bindparam("to_state"),
                 attempts=bindparam("to_attempts"),
                 uncertain=bindparam("to_uncertain"),
+                deaths=bindparam("to_deaths"),
                 due_at=bindparam("to_due_at"),
                 national_code=func.coalesce(
                     bindparam("to_national_code", type_=Unicode(250)), delivery.c.national_code
@@ -598,10 +664,32 @@ def _requeued(now: datetime) -> dict[str, Any]:
     return {
         "due_at": now,
         "attempts": 0,
+        "deaths": 0,
         "revision": case((answered, delivery.c.revision + 1), else_=delivery.c.revision),
         "updated_at": now,
         "finished_at": null(),
     }
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """Due, or written in the future: a clock that was set back must not make documents wait for it to catch up."""
+    columns = delivery.c
+    return or_(columns.due_at <= now, (columns.due_at > now) & (columns.updated_at > now + CLOCK_TOLERANCE))
+
+
+def _due_in_turn(kind: DocumentKind, now: datetime, limit: int) -> Select[Any]:
+    columns = delivery.c
+    paused = select(circuit.c.facility).where(
+        circuit.c.facility != PARTNER, or_(circuit.c.open_until > now, circuit.c.probe_until > now)
+    )
+    turn = func.row_number().over(partition_by=columns.facility, order_by=(columns.due_at, columns.code))
+    due = (
+        select(columns.code, columns.deaths, columns.due_at, turn.label("turn"))
+        .where(columns.kind == kind.name, _is_due(now), columns.state.in_(OFFER.sources))
+        .where(columns.facility.not_in(paused))
+        .subquery()
+    )
+    return select(due.c.code, due.c.deaths).order_by(due.c.turn, due.c.due_at, due.c.code).limit(limit)
 
 
 def _movable(transition: Transition) -> ColumnElement[bool]:
@@ -633,6 +721,7 @@ def _ledger_values(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "to_state": decision.state,
         "to_attempts": decision.attempts,
         "to_uncertain": decision.uncertain,
+        "to_deaths": settlement.deaths,
         "to_due_at": decision.due_at,
         "to_national_code": decision.national_code,
         "to_error_code": decision.problem.code if decision.problem else None,
@@ -642,9 +731,9 @@ def _ledger_values(settlement: Settlement, now: datetime) -> dict[str, Any]:
     }
 
 
-def _attempt_row(settlement: Settlement) -> dict[str, Any]:
-    row = {name: getattr(settlement.attempt, name) for name in settlement.attempt.__dataclass_fields__}
-    row["record"] = msgspec.json.encode(settlement.attempt.record).decode()
+def _attempt_row(entry: Attempt) -> dict[str, Any]:
+    row = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
+    row["record"] = msgspec.json.encode(entry.record).decode()
     return row
 
 

@@ -67,6 +67,8 @@ delivery = Table(
     _code("claim_token", 36),
     # When the current claim's request may have gone out; null: it surely has not.
     Column("sent_at", UtcDateTime),
+    # How many processes died while they held this delivery, since it was last answered.
+    Column("deaths", Integer, nullable=False),
     # An earlier try of this revision may have reached the partner without a usable answer.
     Column("uncertain", Boolean(create_constraint=False), nullable=False),
     _code("payload_sha256", 64),
@@ -98,6 +100,24 @@ attempt = Table(
     Column("record", Unicode(), nullable=False),
     Index("ix_hermes_attempt_document", "kind", "code"),
     Index("ix_hermes_attempt_started", "started_at"),
+)
+
+circuit = Table(
+    "hermes_circuit",
+    LEDGER,
+    # "" is the partner as a whole, anything else one facility's account.
+    _code("facility", 50, primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("window_started_at", UtcDateTime),
+    # Null: closed. Past: one document may probe, if no other does until `probe_until`.
+    Column("open_until", UtcDateTime),
+    Column("probe_until", UtcDateTime),
+    Column("level", Integer, nullable=False),
+    _code("reason", 1000),
+    # "" when answers opened it, else the operator's name.
+    _code("opened_by", 100),
+    Column("opened_at", UtcDateTime),
 )
 
 audit = Table(

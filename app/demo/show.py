@@ -104,6 +104,7 @@ class Demo:
             "API_PASSWORD": password,
             "SOURCE_DATABASE_URL": "sqlite:///hermes.db",
             "SCAN_INTERVAL_SECONDS": "1",
+            "GRACE_SECONDS": "1",
             "HERMES_LANG": get_settings().hermes_lang.value,
         }
         if self._faults is not Faults.NONE:  # minutes would be hours

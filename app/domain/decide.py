@@ -70,6 +70,22 @@ def decide(standing: Standing, outcome: Outcome, *, policy: RetryPolicy, now: da
             return _try_again(standing.attempts + 1, True, problem, policy, now, chance)
 
 
+MOST_DEATHS = 3
+"""A document that so many processes died with is no longer tried: it may be what kills them."""
+
+
+def decide_after_death(
+    standing: Standing, problem: Problem, *, deaths: int, sent: bool, policy: RetryPolicy, now: datetime, chance: float
+) -> Decision:
+    """What becomes of a delivery whose holder died. `sent`: its request may have gone out."""
+    if deaths < MOST_DEATHS:
+        return decide(standing, Unknown(problem), policy=policy, now=now, chance=chance)
+    attempts = standing.attempts + sent
+    if sent or standing.uncertain:
+        return Decision(State.UNKNOWN, attempts, True, problem=problem)
+    return Decision(State.PARKED, attempts, False, problem=problem)
+
+
 def _try_again(
     attempts: int, uncertain: bool, problem: Problem, policy: RetryPolicy, now: datetime, chance: float
 ) -> Decision:

@@ -17,7 +17,17 @@ class Claimed:
     facility: str
     revision: int
     standing: Standing
+    first_seen_at: datetime
+    deaths: int = 0  # processes that died holding it
     sent: bool = False  # only on a claim taken over from a dead worker: its request may have gone out
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A delivery to be offered; `alone` when a process died holding it, so that others do not share its fate."""
+
+    code: str
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +67,12 @@ class Settlement:
     """What one attempt changes, written in one transaction: ledger, source row, log row."""
 
     code: str
+    outcome: Outcome
     decision: Decision
     note: str
     attempt: Attempt
     payload_sha256: str | None = None
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,19 +20,25 @@ from app.core.clock import Clock
 from app.core.seams import Seam, reached
 from app.core.texts import say
 from app.documents import DocumentKind
+from app.domain.circuit import Access
 from app.domain.deliveries import Claimed, Exchange, Settlement
 from app.domain.errors import ErrorCode, Problem
 from app.domain.kinds import Document, idempotency_key
 from app.domain.outcomes import Rejected, Unknown
 from app.domain.states import State
 from app.partners import Endpoint, Invalid, Prepared
-from app.services.ports import Claims, Partner, Source
+from app.services.gate import Gate
+from app.services.ports import Claims, Partner, RateLimit, Source
 from app.services.settling import Judge
+from app.services.slots import Slots
 
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+RATE_PAUSE_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -84,10 +90,13 @@ class Deliver:
         partner: Partner,
         endpoints: Mapping[str, Endpoint],
         judge: Judge,
+        gate: Gate,
         clock: Clock,
         *,
         concurrency: int,
         claim_seconds: int,
+        grace_seconds: int = 0,
+        rate_limit: RateLimit | None = None,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         stopping: Event | None = None,
     ) -> None:
@@ -96,31 +105,53 @@ class Deliver:
         self._partner = partner
         self._endpoints = endpoints
         self._judge = judge
+        self._gate = gate
         self._clock = clock
         self._claim_time = timedelta(seconds=claim_seconds)
+        self._grace = timedelta(seconds=grace_seconds)
+        self._rate_limit = rate_limit
         self._in_thread = in_thread
         self._stopping = stopping or Event()
-        # Shared by all batches of this process: together they have `concurrency` requests in flight.
-        self._slots = asyncio.Semaphore(concurrency)
+        # Shared by all batches of this process.
+        self._slots = Slots(concurrency)
 
     async def run(self, kind: DocumentKind, codes: Sequence[str]) -> DeliverReport:
         """Deliver what is still to be delivered among `codes`."""
         batch = _Batch(kind, str(uuid4()), DeliverReport(kind.name))
-        if self._stopping.is_set():
-            return batch.report
-        expires_at = self._clock.now() + self._claim_time
-        claimed = await self._sql(self._ledger.claim, kind, codes, batch.token, expires_at=expires_at)
-        reached(Seam.AFTER_CLAIM)
-        if claimed:
-            await self._deliver(batch, claimed)
+        if not self._stopping.is_set():
+            claimed = await self._sql(self._claim, batch, codes)
+            if claimed:
+                reached(Seam.AFTER_CLAIM)
+                await self._deliver(batch, claimed)
         return batch.report
+
+    def _claim(self, batch: _Batch, codes: Sequence[str]) -> list[Claimed]:
+        if self._gate.partner() is Access.PAUSED:
+            self._ledger.withdraw_offer(batch.kind, codes)
+            return []
+        return self._ledger.claim(batch.kind, codes, batch.token, expires_at=self._clock.now() + self._claim_time)
 
     async def _deliver(self, batch: _Batch, claimed: Sequence[Claimed]) -> None:
         documents = await self._sql(self._source.load, batch.kind, [each.code for each in claimed])
         reached(Seam.AFTER_LOAD)
-        ready, refused = self._build(batch.kind, claimed, documents)
+        unfinished = [each for each in claimed if self._is_being_written(each, documents.get(each.code))]
+        if unfinished:
+            await self._sql(self._wait_for_lines, batch, unfinished)
+        finished = [each for each in claimed if each not in unfinished]
+        ready, refused = self._build(batch.kind, finished, documents)
         await self._settle(batch, refused)
         await self._send(batch, deque(ready))
+
+    def _is_being_written(self, claimed: Claimed, document: Document | None) -> bool:
+        """A header may be committed before its lines: for a short time it is not taken for faulty."""
+        if document is None or document.lines:
+            return False
+        return self._clock.now() < claimed.first_seen_at + self._grace
+
+    def _wait_for_lines(self, batch: _Batch, unfinished: Sequence[Claimed]) -> None:
+        for each in unfinished:
+            due_at = each.first_seen_at + self._grace
+            batch.report.released += self._ledger.release(batch.kind, [each.code], batch.token, due_at=due_at)
 
     def _build(
         self, kind: DocumentKind, claimed: Iterable[Claimed], documents: Mapping[str, Document]
@@ -154,51 +185,64 @@ class Deliver:
         try:
             while waiting or in_flight:
                 if waiting:
-                    in_flight |= await self._fill(batch, waiting, await self._take_slots(waiting, bool(in_flight)))
+                    in_flight |= await self._fill(batch, waiting, has_work=bool(in_flight))
                 if in_flight:
                     done, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
-                    await self._settle(batch, [task.result() for task in done])
+                    await self._settle_answers(batch, [task.result() for task in done])
         finally:
             # Only after an error of our own: what is out there is still worth an attempt to write it down.
             if in_flight:
                 done, _ = await asyncio.wait(in_flight)
-                await self._settle(batch, [task.result() for task in done])
+                await self._settle_answers(batch, [task.result() for task in done])
 
-    async def _take_slots(self, waiting: deque[Ready], has_work: bool) -> int:
-        """How many more requests may start now. Waits for the first slot when nothing else is to be done."""
-        taken = 0
-        if not has_work:
-            await self._slots.acquire()
-            taken = 1
-        while taken < len(waiting) and not self._slots.locked():
-            await self._slots.acquire()
-            taken += 1
-        return taken
-
-    async def _fill(self, batch: _Batch, waiting: deque[Ready], slots: int) -> set[asyncio.Task[Settlement]]:
-        """Start the next window's requests, once its claims are confirmed alive (P2)."""
-        if self._stopping.is_set():
-            self._free(slots)
-            codes = [ready.claimed.code for ready in waiting]
-            waiting.clear()
-            batch.report.released += await self._sql(self._ledger.release, batch.kind, codes, batch.token)
-            return set()
+    async def _fill(self, batch: _Batch, waiting: deque[Ready], *, has_work: bool) -> set[asyncio.Task[Settlement]]:
+        """Start the next window's requests. Waits for a slot only when there is nothing else to do."""
+        slots = await self._slots.take(len(waiting), wait=not has_work)
         window = [waiting.popleft() for _ in range(slots)]
         if not window:
             return set()
-        alive = await self._sql(
-            self._ledger.begin_send,
-            batch.kind,
-            [ready.claimed.code for ready in window],
-            batch.token,
-            expires_at=self._clock.now() + self._claim_time,
-        )
+        if self._stopping.is_set():
+            self._slots.give_back(slots)
+            window += waiting
+            waiting.clear()
+            await self._release(batch, window)
+            return set()
+        started, later, held = await self._sql(self._begin, batch, window)
         reached(Seam.BEFORE_SEND)
-        self._free(len(window) - len(alive))
-        self._count_lost(batch, [ready.claimed.code for ready in window], alive)
-        return {
-            asyncio.create_task(self._exchange(batch.kind, ready)) for ready in window if ready.claimed.code in alive
-        }
+        self._slots.give_back(slots - len(started))
+        waiting.extendleft(reversed(later))
+        if later and not started and not has_work:
+            await asyncio.sleep(RATE_PAUSE_SECONDS)
+        if held and self._gate.partner() is not Access.FREE:
+            # Nobody can send now: whoever takes these up when the pause is over finds them on the queue again.
+            held += waiting
+            waiting.clear()
+        await self._release(batch, held)
+        return {asyncio.create_task(self._exchange(batch.kind, ready)) for ready in started}
+
+    def _begin(self, batch: _Batch, window: list[Ready]) -> tuple[list[Ready], list[Ready], list[Ready]]:
+        """Which of a window go out now, which must wait for the rate limit, and which the gate holds back. For
+        those that go, the claim is confirmed alive and noted as sent (P2)."""
+        admitted = self._gate.admit([ready.claimed.facility for ready in window])
+        held = [ready for ready, may in zip(window, admitted, strict=True) if not may]
+        passed = [ready for ready, may in zip(window, admitted, strict=True) if may]
+        later: list[Ready] = []
+        if self._rate_limit is not None and passed:
+            allowed = self._rate_limit.take([ready.claimed.facility for ready in passed])
+            later = [ready for ready, may in zip(passed, allowed, strict=True) if not may]
+            passed = [ready for ready, may in zip(passed, allowed, strict=True) if may]
+        if not passed:
+            return [], later, held
+        codes = [ready.claimed.code for ready in passed]
+        expires_at = self._clock.now() + self._claim_time
+        alive = self._ledger.begin_send(batch.kind, codes, batch.token, expires_at=expires_at)
+        self._count_lost(batch, codes, alive)
+        return [ready for ready in passed if ready.claimed.code in alive], later, held
+
+    async def _release(self, batch: _Batch, held: Sequence[Ready]) -> None:
+        if held:
+            codes = [ready.claimed.code for ready in held]
+            batch.report.released += await self._sql(self._ledger.release, batch.kind, codes, batch.token)
 
     async def _exchange(self, kind: DocumentKind, ready: Ready) -> Settlement:
         claimed, prepared = ready.claimed, ready.prepared
@@ -215,8 +259,15 @@ class Deliver:
             )
             exchange = Exchange(Unknown(problem), started_at, duration_ms=0)
         finally:
-            self._free(1)
+            self._slots.give_back(1)
         return self._judge.settlement(kind, claimed, exchange, prepared.sha256)
+
+    async def _settle_answers(self, batch: _Batch, settlements: Sequence[Settlement]) -> None:
+        """Write what the partner answered, and learn from it whether to go on, faster or slower."""
+        await self._settle(batch, settlements)
+        answers = [(settlement.attempt.facility, settlement.outcome) for settlement in settlements]
+        found = await self._sql(self._gate.report, answers)
+        self._slots.learn(good=found.calls - found.failures, bad=found.failures)
 
     async def _settle(self, batch: _Batch, settlements: Sequence[Settlement]) -> None:
         """Write outcomes; only those whose claim is still ours count (P3)."""
@@ -230,10 +281,6 @@ class Deliver:
             if settlement.code in written:
                 batch.report.states[settlement.decision.state] += 1
                 _log_attempt(settlement)
-
-    def _free(self, slots: int) -> None:
-        for _ in range(slots):
-            self._slots.release()
 
     def _count_lost(self, batch: _Batch, codes: Iterable[str], alive: set[str]) -> None:
         lost = [code for code in codes if code not in alive]

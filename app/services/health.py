@@ -7,9 +7,10 @@ from typing import Any
 import structlog
 
 from app.documents import DocumentKind
+from app.domain.circuit import Circuit
 from app.domain.deliveries import Attempt, Delivery, KindStatus
 from app.domain.errors import LogStoreUnavailable
-from app.services.ports import AttemptOutbox, LogStore, Operations
+from app.services.ports import AttemptOutbox, Circuits, LogStore, Operations
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +20,7 @@ class Status:
     """How things stand; `unshipped_log_rows` counts log rows in SQL (all of them where there is no log store)."""
 
     kinds: tuple[KindStatus, ...]
+    circuits: tuple[Circuit, ...]
     unshipped_log_rows: int
     log_store: bool
 
@@ -36,8 +38,11 @@ class Story:
 class Health:
     """Reads the ledger and the log."""
 
-    def __init__(self, ledger: Operations, outbox: AttemptOutbox, log_store: LogStore | None) -> None:
+    def __init__(
+        self, ledger: Operations, circuits: Circuits, outbox: AttemptOutbox, log_store: LogStore | None
+    ) -> None:
         self._ledger = ledger
+        self._circuits = circuits
         self._outbox = outbox
         self._log_store = log_store
 
@@ -45,6 +50,7 @@ class Health:
         """How the kinds stand now."""
         return Status(
             kinds=tuple(self._ledger.status(kind) for kind in kinds),
+            circuits=tuple(self._circuits.open_ones().values()),
             unshipped_log_rows=self._outbox.count(),
             log_store=self._log_store is not None,
         )

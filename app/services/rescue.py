@@ -6,11 +6,8 @@ from uuid import uuid4
 import structlog
 
 from app.core.clock import Clock
-from app.core.texts import say
 from app.documents import DocumentKind
-from app.domain.deliveries import Claimed, Exchange, Settlement
-from app.domain.errors import ErrorCode, Problem
-from app.domain.outcomes import Unknown
+from app.domain.deliveries import Claimed
 from app.services.ports import ExpiredClaims
 from app.services.settling import Judge
 
@@ -33,7 +30,7 @@ class Rescue:
         rescued = self._ledger.release_expired(kind)
         token = str(uuid4())
         while taken := self._take_over(kind, token):
-            self._ledger.settle(kind, [self._lost(kind, claimed) for claimed in taken], token)
+            self._ledger.settle(kind, [self._judge.settlement_after_death(kind, claimed) for claimed in taken], token)
             rescued += len(taken)
         if rescued:
             log.warning("claims_rescued", kind=kind.name, documents=rescued)
@@ -42,8 +39,3 @@ class Rescue:
     def _take_over(self, kind: DocumentKind, token: str) -> list[Claimed]:
         expires_at = self._clock.now() + self._claim_time
         return self._ledger.take_over_expired(kind, token, limit=AT_ONCE, expires_at=expires_at)
-
-    def _lost(self, kind: DocumentKind, claimed: Claimed) -> Settlement:
-        problem = Problem(ErrorCode.WORKER_LOST, say(self._judge.language, ErrorCode.WORKER_LOST.value))
-        exchange = Exchange(Unknown(problem), started_at=self._clock.now(), duration_ms=0)
-        return self._judge.settlement(kind, claimed, exchange)

@@ -12,9 +12,14 @@ import structlog
 from app.core.clock import Clock
 from app.core.seams import Seam, reached
 from app.documents import DocumentKind
+from app.domain.circuit import Access
 from app.domain.errors import BrokerUnavailable
+from app.services.gate import Gate
 from app.services.ports import Offers, Queue
 from app.services.rescue import Rescue
+
+MOST_TAKEN = 2000
+"""Documents taken at once where they need no queue."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,9 +53,10 @@ class ScanLimits:
 class Scan:
     """Rescue, discover, offer."""
 
-    def __init__(self, ledger: Offers, rescue: Rescue, clock: Clock, limits: ScanLimits) -> None:
+    def __init__(self, ledger: Offers, rescue: Rescue, gate: Gate, clock: Clock, limits: ScanLimits) -> None:
         self._ledger = ledger
         self._rescue = rescue
+        self._gate = gate
         self._clock = clock
         self._limits = limits
 
@@ -66,21 +72,31 @@ class Scan:
         return report
 
     def due(self, kind: DocumentKind) -> Iterator[list[str]]:
-        """Rescue and discover, then batches of due codes until nothing is due: for delivery without a broker."""
+        """Rescue and discover, then batches of due codes until nothing is due or the partner is paused: for
+        delivery without a broker."""
         self._rescue.run(kind)
-        while codes := self._discover_and_next(kind):
-            while codes:
-                yield codes
-                codes = self._next(kind, self._limits.batch)
+        while batches := self._discover_and_take(kind):
+            yield from batches
         self._ledger.beat(f"scan:{kind.name}")
+
+    def seconds_to_next(self, kind: DocumentKind, within: timedelta) -> float | None:
+        """How long until the next queued document is due, when that is soon; None otherwise."""
+        due_at = self._ledger.next_due(kind)
+        if due_at is None or self._gate.partner() is not Access.FREE:
+            return None
+        wait = due_at - self._clock.now()
+        return wait.total_seconds() if timedelta(0) < wait <= within else None
+
+    def _discover_and_take(self, kind: DocumentKind) -> list[list[str]]:
+        self._ledger.discover(kind, self._limits.queued)
+        return self._take(kind, MOST_TAKEN)
 
     def _offer(self, kind: DocumentKind, queue: Queue) -> int:
         limits = self._limits
         if queue.waiting_messages(kind) >= limits.messages:
             return 0
-        room = limits.queued - self._ledger.count_offered(kind, limits.queued)
         offered = 0
-        while offered < room and (codes := self._next(kind, min(limits.batch, room - offered))):
+        for codes in self._take(kind, limits.queued - self._ledger.count_offered(kind, limits.queued)):
             reached(Seam.BEFORE_OFFER)
             try:
                 queue.offer(kind, codes)
@@ -91,10 +107,15 @@ class Scan:
             offered += len(codes)
         return offered
 
-    def _discover_and_next(self, kind: DocumentKind) -> list[str]:
-        self._ledger.discover(kind, self._limits.queued)
-        return self._next(kind, self._limits.batch)
-
-    def _next(self, kind: DocumentKind, limit: int) -> list[str]:
-        reoffer_at = self._clock.now() + self._limits.reoffer_after
-        return self._ledger.offer_due(kind, limit, reoffer_at=reoffer_at)
+    def _take(self, kind: DocumentKind, room: int) -> list[list[str]]:
+        """Due codes in batches, marked as offered. While the partner is paused nothing is taken; when the pause is
+        over, one document tries. One that a process died with goes alone."""
+        access = self._gate.partner()
+        room = {Access.FREE: room, Access.PROBE: min(room, 1), Access.PAUSED: 0}[access]
+        if room <= 0:
+            return []
+        due = self._ledger.offer_due(kind, room, reoffer_at=self._clock.now() + self._limits.reoffer_after)
+        together = [each.code for each in due if not each.alone]
+        size = self._limits.batch
+        batches = [together[start : start + size] for start in range(0, len(together), size)]
+        return batches + [[each.code] for each in due if each.alone]

@@ -1,6 +1,6 @@
 """From an exchange to what is written about it: shared by deliver and rescue."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from uuid import uuid4
 
@@ -8,9 +8,10 @@ from app.core.clock import Clock, local
 from app.core.config import Language
 from app.core.texts import say
 from app.documents import DocumentKind
-from app.domain.decide import Decision, RetryPolicy, decide
+from app.domain.decide import Decision, RetryPolicy, decide, decide_after_death
 from app.domain.deliveries import Attempt, Claimed, Exchange, Settlement
-from app.domain.outcomes import Accepted
+from app.domain.errors import ErrorCode, Problem
+from app.domain.outcomes import Accepted, Unknown
 from app.domain.states import State
 
 
@@ -27,12 +28,38 @@ class Judge:
         self, kind: DocumentKind, claimed: Claimed, exchange: Exchange, payload_sha256: str | None = None
     ) -> Settlement:
         """What `exchange` changes about the delivery."""
-        outcome = exchange.outcome
         decision = decide(
-            claimed.standing, outcome, policy=self.policy, now=self.clock.now(), chance=self.random.random()
+            claimed.standing, exchange.outcome, policy=self.policy, now=self.clock.now(), chance=self.random.random()
         )
+        return self._settlement(kind, claimed, exchange, decision, payload_sha256)
+
+    def settlement_after_death(self, kind: DocumentKind, claimed: Claimed) -> Settlement:
+        """What it means that the process which held the claim died."""
+        problem = Problem(ErrorCode.WORKER_LOST, self._say("worker_lost" if claimed.sent else "worker_lost_unsent"))
+        decision = decide_after_death(
+            claimed.standing,
+            problem,
+            deaths=claimed.deaths,
+            sent=claimed.sent,
+            policy=self.policy,
+            now=self.clock.now(),
+            chance=self.random.random(),
+        )
+        exchange = Exchange(Unknown(problem), started_at=self.clock.now(), duration_ms=0)
+        return replace(self._settlement(kind, claimed, exchange, decision, None), deaths=claimed.deaths)
+
+    def _settlement(
+        self,
+        kind: DocumentKind,
+        claimed: Claimed,
+        exchange: Exchange,
+        decision: Decision,
+        payload_sha256: str | None,
+    ) -> Settlement:
+        outcome = exchange.outcome
         return Settlement(
             code=claimed.code,
+            outcome=outcome,
             decision=decision,
             note=self._note(decision, duplicate=isinstance(outcome, Accepted) and outcome.duplicate),
             payload_sha256=payload_sha256,

