@@ -3,10 +3,11 @@
 A reply is hostile input: it may be cut, huge, no JSON, or JSON of any shape.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,6 +21,10 @@ from app.domain.redact import printable
 LONGEST_NATIONAL_CODE = 250
 LONGEST_REASON = 1000
 _LONGEST_DETAIL = 200
+_LONGEST_CLEANED = 64 * 1024
+_MOST_PARTS = 50
+_PROXYS_OWN = 520
+"""From here on, status codes are a proxy's own: the origin timed out, broke off, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,84 +37,90 @@ class Reply:
     complete: bool = True
 
 
-def classify(reply: Reply, national_code_field: str, *, language: Language, now: datetime) -> Outcome:
-    """What a reply means. `now` (aware) is needed for a Retry-After that names a date."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How replies are read: where the national code stands, the operator's language, the time (aware; a
+    Retry-After may name a date), and how text is cleaned of names and secrets before any of it is kept (P9)."""
+
+    national_code_field: str
+    language: Language
+    now: datetime
+    clean: Callable[[str], str] = str
+
+
+def classify(reply: Reply, reading: Reading) -> Outcome:
+    """What a reply means."""
     content = _decoded(reply)
     if 200 <= reply.status < 300:
-        return _classify_success(reply, content, national_code_field, language, now)
-    return _classify_status(reply.status, reply, content, national_code_field, language, now)
+        return _classify_success(reply, content, reading)
+    return _classify_status(reply.status, reply, content, reading)
 
 
-def _classify_success(
-    reply: Reply, content: Any, national_code_field: str, language: Language, now: datetime
-) -> Outcome:
+def _classify_success(reply: Reply, content: Any, reading: Reading) -> Outcome:
     if not reply.complete:
-        return _unreadable(language, "cut")
-    national_code = _national_code(content, national_code_field)
+        return _unreadable(reading, say(reading.language, "reply_cut"))
     inner = _inner_status(content)
-    if inner is not None and not 200 <= inner < 300:
-        return _classify_inner(inner, reply, content, national_code_field, language, now)
-    if isinstance(content, dict) and inner is None and content.get("code") is not None:
-        return _unreadable(language, f"code = {str(content['code'])[:40]}")
+    if inner is not None and 400 <= inner < 600:
+        return _classify_inner(inner, reply, content, reading)
+    if isinstance(content, dict) and content.get("code") is not None and not (inner and 200 <= inner < 300):
+        return _unreadable(reading, f"code = {_shortened(str(content['code']), reading, 40)}")
+    national_code = _national_code(content, reading.national_code_field)
     if national_code is None:
-        return _unreadable(language, _excerpt(reply.body))
+        return _unreadable(reading, _excerpt(reply.body, reading) or say(reading.language, "reply_empty"))
     return Accepted(national_code)
 
 
-def _classify_inner(
-    inner: int, reply: Reply, content: Any, national_code_field: str, language: Language, now: datetime
-) -> Outcome:
-    """`code` other than 200 inside a 2xx: the partner's own program answered, so a 5xx is its refusal for now."""
-    if inner in {502, 504} or inner >= 520:
-        return Retry(
-            _problem(ErrorCode.PARTNER_ERROR, language, status=inner, detail=_reason(content, reply, language))
-        )
-    if 400 <= inner < 600:
-        return _classify_status(inner, reply, content, national_code_field, language, now)
-    return _unreadable(language, f"code = {inner}")
+def _classify_inner(inner: int, reply: Reply, content: Any, reading: Reading) -> Outcome:
+    """A `code` of 4xx or 5xx inside a 2xx: the partner's own program answered, so even a 502 is its refusal
+    for now and nothing got lost on the way."""
+    if inner in {502, 504} or inner >= _PROXYS_OWN:
+        return Retry(_problem(ErrorCode.PARTNER_ERROR, reading, status=inner, detail=_reason(content, reply, reading)))
+    return _classify_status(inner, reply, content, reading)
 
 
-def _classify_status(
-    status: int, reply: Reply, content: Any, national_code_field: str, language: Language, now: datetime
-) -> Outcome:
-    reason = _reason(content, reply, language)
+def _classify_status(status: int, reply: Reply, content: Any, reading: Reading) -> Outcome:
+    reason = _reason(content, reply, reading)
+    after = _retry_after(reply, reading.now)
     match status:
         case 409:
-            return Accepted(_national_code(content, national_code_field), duplicate=True)
+            known = content if isinstance(content, dict) else None
+            return Accepted(_national_code(known, reading.national_code_field), duplicate=True)
         case 401 | 403:
-            problem = _problem(ErrorCode.CREDENTIALS_REFUSED, language, status=status, detail=reason)
-            return Defer(problem, Scope.FACILITY, _retry_after(reply, now))
+            problem = _problem(ErrorCode.CREDENTIALS_REFUSED, reading, status=status, detail=reason)
+            return Defer(problem, Scope.FACILITY, after)
         case 429:
-            return Defer(_problem(ErrorCode.RATE_LIMITED, language, status=status), after=_retry_after(reply, now))
+            return Defer(_problem(ErrorCode.RATE_LIMITED, reading, status=status), after=after)
         case 408 | 425 | 503:
-            problem = _problem(ErrorCode.PARTNER_UNAVAILABLE, language, status=status)
-            return Defer(problem, after=_retry_after(reply, now))
+            return Defer(_problem(ErrorCode.PARTNER_UNAVAILABLE, reading, status=status), after=after)
         case 404 | 405 if not isinstance(content, dict):
             # The partner's API refuses a document in JSON; this came from something else at that address.
-            return Defer(_problem(ErrorCode.WRONG_ADDRESS, language, status=status))
+            return Defer(_problem(ErrorCode.WRONG_ADDRESS, reading, status=status))
         case _ if 400 <= status < 500:
             return Rejected(Problem(ErrorCode.REFUSED, reason))
         case 502 | 504:
-            return Unknown(_problem(ErrorCode.GATEWAY_ERROR, language, status=status))
-        case _ if status >= 520:  # a proxy's own codes (origin timed out, connection reset)
-            return Unknown(_problem(ErrorCode.GATEWAY_ERROR, language, status=status))
+            return Unknown(_problem(ErrorCode.GATEWAY_ERROR, reading, status=status))
+        case _ if status >= _PROXYS_OWN:
+            return Unknown(_problem(ErrorCode.GATEWAY_ERROR, reading, status=status))
         case _ if status >= 500:
-            return Retry(_problem(ErrorCode.PARTNER_ERROR, language, status=status, detail=reason))
-        case _:  # 1xx and 3xx: redirects are not followed, a POST would become a GET
-            return Defer(_problem(ErrorCode.WRONG_ADDRESS, language, status=status))
+            return Retry(_problem(ErrorCode.PARTNER_ERROR, reading, status=status, detail=reason))
+        case 302 | 303:
+            # Not followed: the POST would become a GET. It may be a login page, or the page after a success (P5).
+            return Unknown(_problem(ErrorCode.WRONG_ADDRESS, reading, status=status))
+        case _:  # moved for good, or an answer that is none: the document was not looked at
+            return Defer(_problem(ErrorCode.WRONG_ADDRESS, reading, status=status))
 
 
-def _problem(code: ErrorCode, language: Language, **values: object) -> Problem:
-    return Problem(code, say(language, code.value, **values))
+def _problem(code: ErrorCode, reading: Reading, **values: object) -> Problem:
+    return Problem(code, say(reading.language, code.value, **values))
 
 
-def _unreadable(language: Language, detail: str) -> Unknown:
-    return Unknown(_problem(ErrorCode.UNREADABLE_REPLY, language, detail=detail))
+def _unreadable(reading: Reading, detail: str) -> Unknown:
+    return Unknown(_problem(ErrorCode.UNREADABLE_REPLY, reading, detail=detail))
 
 
 def _decoded(reply: Reply) -> Any:
     try:
-        return msgspec.json.decode(reply.body)
+        return msgspec.json.decode(reply.body.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -131,39 +142,52 @@ def _national_code(content: Any, field: str) -> str | None:
     return code if code and len(code) <= LONGEST_NATIONAL_CODE and code.isprintable() else None
 
 
-def _reason(content: Any, reply: Reply, language: Language) -> str:
+def _reason(content: Any, reply: Reply, reading: Reading) -> str:
     """The best of what the partner says about a refusal, in one readable line."""
     if isinstance(content, dict):
-        sentence = next(filter(None, (_flat(content.get(name)) for name in ("mess", "message", "detail"))), "")
+        sentences = (_flat(content.get(name)) for name in ("mess", "message", "detail"))
+        sentence = next(filter(None, sentences), "")
         details = _flat(content.get("errors"))
         text = f"{sentence} ({details})" if sentence and details else sentence or details
     else:
-        text = _flat(content) or _excerpt(reply.body)
-    return printable(text)[:LONGEST_REASON] or say(language, "no_reason")
+        text = _flat(content)
+    if text:
+        return _shortened(text, reading, LONGEST_REASON)
+    unreadable = content is None and reply.body.strip() not in {b"", b"null"}
+    return (unreadable and _excerpt(reply.body, reading)) or say(reading.language, "no_reason")
 
 
-def _flat(value: Any) -> str:
+def _flat(value: Any, depth: int = 8) -> str:
     """Text of any JSON value: lists joined, objects by their message, else as `name: text`."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or not depth:
         return ""
     if isinstance(value, list):
-        return "; ".join(filter(None, map(_flat, _first(value))))
+        return "; ".join(filter(None, (_flat(each, depth - 1) for each in value[:_MOST_PARTS])))
     if isinstance(value, dict):
         for name in ("mess", "message", "msg", "detail"):
-            if text := _flat(value.get(name)):
-                place = ".".join(str(part) for part in value.get("loc") or () if not isinstance(part, dict | list))
+            if text := _flat(value.get(name), depth - 1):
+                place = _place(value.get("loc"))
                 return f"{place}: {text}" if place else text
-        return "; ".join(f"{name}: {_flat(inner)}" for name, inner in _first(value.items()))
+        return "; ".join(f"{name}: {_flat(inner, depth - 1)}" for name, inner in islice(value.items(), _MOST_PARTS))
     return " ".join(str(value).split())
 
 
-def _first(values: Iterable[Any], limit: int = 50) -> list[Any]:
-    return [value for _, value in zip(range(limit), values, strict=False)]
+def _place(loc: Any) -> str:
+    """`["body", "items", 0]` → `body.items.0`, as validation libraries say where a fault is."""
+    if isinstance(loc, bool) or not isinstance(loc, list | str | int):
+        return ""
+    if not isinstance(loc, list):
+        return str(loc)
+    return ".".join(str(part) for part in loc[:_MOST_PARTS] if isinstance(part, str | int))
 
 
-def _excerpt(body: bytes) -> str:
-    text = printable(" ".join(body[: 4 * _LONGEST_DETAIL].decode("utf-8", "replace").split()))
-    return text[:_LONGEST_DETAIL] or "empty"
+def _excerpt(body: bytes, reading: Reading) -> str:
+    return _shortened(" ".join(body.decode("utf-8", "replace").split()), reading, _LONGEST_DETAIL)
+
+
+def _shortened(text: str, reading: Reading, length: int) -> str:
+    """Cleaned first and cut then: half a name would not be recognised any more."""
+    return printable(reading.clean(text[:_LONGEST_CLEANED]))[:length]
 
 
 def _retry_after(reply: Reply, now: datetime) -> timedelta | None:
@@ -172,6 +196,6 @@ def _retry_after(reply: Reply, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(value[:9]), 10**8))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        return moment - now if moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment - now if moment.tzinfo else None

@@ -7,7 +7,8 @@ whether it may have left this machine; that is what separates "surely not accept
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,13 +16,13 @@ import aiohttp
 
 from app import __version__
 from app.clients.auth import basic_authorization
-from app.clients.classify import Reply, classify
+from app.clients.classify import Reading, Reply, classify
 from app.core.clock import Clock, SystemClock
 from app.core.config import LogPayloads, Settings, get_settings, reveal
 from app.core.texts import say
 from app.domain.deliveries import Exchange
 from app.domain.errors import ConfigError, ErrorCode, Problem
-from app.domain.outcomes import Accepted, Defer, Outcome, Unknown
+from app.domain.outcomes import Defer, Outcome, Unknown
 from app.domain.redact import mask_names, mask_secrets, printable
 from app.partners import PROFILES, Endpoint, Prepared, Profile
 
@@ -29,6 +30,7 @@ KEEPALIVE_SECONDS = 15
 """Idle connections are dropped before usual servers drop them, so that few sends meet a closing connection."""
 
 LONGEST_LOGGED_BODY = 64 * 1024
+_STREAMED_FROM = 1024 * 1024
 _JSON = "application/json; charset=utf-8"
 _KEPT_HEADERS = ("content-type", "retry-after", "location", "x-request-id")
 
@@ -95,7 +97,7 @@ class PartnerAPIClient:
                 url, data=b"", headers=headers, allow_redirects=False, trace_request_ctx=progress
             ) as response:
                 return Reply(response.status, response.headers, *await self._read(response))
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             return self._failure(error, sent=progress.sent).problem
 
     async def close(self) -> None:
@@ -113,7 +115,7 @@ class PartnerAPIClient:
             async with session.request(
                 endpoint.method,
                 self._url(endpoint),
-                data=document.body,
+                data=_body(document.body),
                 headers={
                     "Content-Type": _JSON,
                     "Idempotency-Key": idempotency_key,
@@ -123,8 +125,8 @@ class PartnerAPIClient:
             ) as response:
                 reply = Reply(response.status, response.headers, *await self._read(response))
             outcome = self._classified(reply, endpoint, document)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            outcome = self._failure(error, sent=progress.sent)
+        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
+            outcome = self._failure(error, sent=progress.sent, names=document.names)
         return Exchange(
             outcome=outcome,
             started_at=started_at,
@@ -147,7 +149,7 @@ class PartnerAPIClient:
             connector=aiohttp.TCPConnector(limit=settings.send_concurrency, keepalive_timeout=KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
-                "Authorization": basic_authorization(settings.api_username or "", reveal(settings.api_password) or ""),
+                "Authorization": self._authorization(),
                 "Accept": "application/json",
                 "User-Agent": f"Hermes/{__version__}",
             },
@@ -176,16 +178,16 @@ class PartnerAPIClient:
         return bytes(body), True
 
     def _classified(self, reply: Reply, endpoint: Endpoint, document: Prepared) -> Outcome:
-        outcome = classify(
-            reply, endpoint.national_code_field, language=self.settings.hermes_lang, now=self._clock.now()
+        reading = Reading(
+            endpoint.national_code_field,
+            self.settings.hermes_lang,
+            self._clock.now(),
+            clean=lambda text: self._clean(text, document.names),
         )
-        if isinstance(outcome, Accepted):
-            return outcome
-        message = self._without_secrets(mask_names(outcome.problem.message, document.names))
-        return replace(outcome, problem=Problem(outcome.problem.code, message))
+        return classify(reply, reading)
 
-    def _failure(self, error: Exception, *, sent: bool) -> Defer | Unknown:
-        detail = self._without_secrets(_describe(error))
+    def _failure(self, error: Exception, *, sent: bool, names: tuple[str, ...] = ()) -> Defer | Unknown:
+        detail = _describe(error, lambda text: self._clean(text, names))
         if not sent:
             return Defer(self._problem(ErrorCode.CONNECT_FAILED, detail=detail))
         if isinstance(error, TimeoutError):
@@ -195,8 +197,12 @@ class PartnerAPIClient:
     def _problem(self, code: ErrorCode, **values: object) -> Problem:
         return Problem(code, say(self.settings.hermes_lang, code.value, **values))
 
-    def _without_secrets(self, text: str) -> str:
-        return mask_secrets(text, self.settings.secrets)
+    def _clean(self, text: str, names: tuple[str, ...]) -> str:
+        """`text` without secrets and without these persons' names (P9)."""
+        return mask_names(mask_secrets(text, (*self.settings.secrets, self._authorization().split()[1])), names)
+
+    def _authorization(self) -> str:
+        return basic_authorization(self.settings.api_username or "", reveal(self.settings.api_password) or "")
 
     def _record(
         self, endpoint: Endpoint, document: Prepared, idempotency_key: str, reply: Reply | None
@@ -207,18 +213,27 @@ class PartnerAPIClient:
             request["body"] = document.text(masked=keep is LogPayloads.MASKED)[:LONGEST_LOGGED_BODY]
         if reply is None:
             return {"request": request}
+        names = document.names if keep is LogPayloads.MASKED else ()
         kept = {
-            name.lower(): printable(value) for name, value in reply.headers.items() if name.lower() in _KEPT_HEADERS
+            name.lower(): printable(self._clean(value, document.names))
+            for name, value in reply.headers.items()
+            if name.lower() in _KEPT_HEADERS
         }
         response: dict[str, Any] = {"status": reply.status, "headers": kept, "complete": reply.complete}
         if keep is not LogPayloads.NONE:
-            text = self._without_secrets(reply.body[:LONGEST_LOGGED_BODY].decode("utf-8", "replace"))
-            response["body"] = mask_names(text, document.names) if keep is LogPayloads.MASKED else text
+            text = self._clean(reply.body[: 2 * LONGEST_LOGGED_BODY].decode("utf-8", "replace"), names)
+            response["body"] = text[:LONGEST_LOGGED_BODY]
         return {"request": request, "response": response}
 
 
-def _describe(error: Exception) -> str:
-    return printable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)[:200]
+def _describe(error: Exception, clean: Callable[[str], str]) -> str:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return printable(clean(text[:5000]))[:200]
+
+
+def _body(body: bytes) -> bytes | BytesIO:
+    """Large bodies as a stream, so that writing one does not keep the event loop from the others."""
+    return body if len(body) < _STREAMED_FROM else BytesIO(body)
 
 
 async def _mark_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:

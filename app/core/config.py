@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values
 from limits import parse
@@ -59,10 +59,21 @@ def setting(default: Any, meaning: str, *, expects: str, example: str = "", **ru
     return Field(default=default, description=meaning, json_schema_extra=extra, **rules)
 
 
+_HOST = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*\.?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")
+
+
+def _host(value: str) -> str:
+    name = value.removeprefix("[").removesuffix("]")
+    if not _HOST.fullmatch(name):
+        raise ValueError("not a host name")
+    return name
+
+
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or re.search(r"\s", value):
         raise ValueError("not an http address")
+    _host(parts.hostname or "")
     if parts.username or parts.password:
         raise ValueError("credentials belong into API_USERNAME and API_PASSWORD")
     if parts.query or parts.fragment:
@@ -101,9 +112,7 @@ Seconds = Annotated[int, Field(ge=1, le=86_400)]
 class Settings(BaseSettings):
     """Every setting of Hermes. `.env.example` documents them; a test compares the two."""
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE, env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     # Partner
     api_base_url: Annotated[str, AfterValidator(_http_url)] | None = setting(
@@ -167,7 +176,9 @@ class Settings(BaseSettings):
     )
 
     # Broker
-    redis_host: str | None = setting(None, "Redis host", expects="a host name", example="redis")
+    redis_host: Annotated[str, AfterValidator(_host)] | None = setting(
+        None, "Redis host", expects="a host name", example="redis"
+    )
     redis_port: Annotated[int, Field(ge=1, le=65535)] = setting(
         6379, "Redis port", expects="a port number from 1 to 65535", example="6379"
     )
@@ -294,12 +305,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Explicit values, the environment, `NAME_FILE`, then `.env`."""
-        return init_settings, env_settings, _FileSource(settings_cls), dotenv_settings
+        return init_settings, env_settings, _FileSource(settings_cls), _DotenvSource(settings_cls)
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _trimmed(cls, value: Any) -> Any:
-        return value.strip() if isinstance(value, str) else value
+    def _blank_is_not_set(cls, values: dict[str, Any]) -> dict[str, Any]:
+        trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in trimmed.items() if value != ""}
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -315,8 +327,8 @@ class Settings(BaseSettings):
     @field_validator("rate_limit", "rate_limit_per_facility")
     @classmethod
     def _readable_rate(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse(value)
+        if value is not None and (parse(value).amount < 1 or parse(value).get_expiry() < 1):
+            raise ValueError("nothing would ever be sent")
         return value
 
     @field_validator("mssql_server")
@@ -417,7 +429,9 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, to be masked wherever text from outside is kept (P9)."""
         values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        passwords = [unquote(urlsplit(each).password or "") for each in secrets if "://" in each]
+        return tuple(filter(None, (*secrets, *passwords)))
 
     def require(self, *names: str) -> None:
         """Raise ConfigError for the first of these settings that is not set."""
@@ -439,13 +453,24 @@ class _FileSource(PydanticBaseSettingsSource):
         if not path:
             return None, field_name, False
         try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
+            return Path(path).read_text(encoding="utf-8-sig").rstrip("\r\n"), field_name, False
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{field_name.upper()}_FILE: the file {path} cannot be read: {error}") from error
 
     def __call__(self) -> dict[str, Any]:
         values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in values.items() if value}
+
+
+class _DotenvSource(PydanticBaseSettingsSource):
+    """`.env`, taken literally: a `$` in a password is a dollar sign."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return _dotenv().get(field_name.upper()), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = _dotenv()
+        return {name: found[name.upper()] for name in self.settings_cls.model_fields if name.upper() in found}
 
 
 def split_server(server: str) -> tuple[str, int | None]:
@@ -492,19 +517,23 @@ def isolate(folder: Path, values: dict[str, str]) -> None:
     get_settings.cache_clear()
 
 
+def _dotenv() -> dict[str, str]:
+    if not ENV_FILE.is_file():
+        return {}
+    found = dotenv_values(ENV_FILE, encoding="utf-8-sig", interpolate=False)
+    return {name.upper(): value for name, value in found.items() if value}
+
+
 def _environment() -> dict[str, str]:
-    in_file = dotenv_values(ENV_FILE, encoding="utf-8-sig") if ENV_FILE.is_file() else {}
-    merged = {name.upper(): value for name, value in in_file.items() if value}
-    return merged | {name.upper(): value for name, value in os.environ.items() if value}
+    return _dotenv() | {name.upper(): value for name, value in os.environ.items() if value}
 
 
 def _origin(name: str) -> str:
     if any(name == variable.upper() and value for variable, value in os.environ.items()):
         return "environment"
-    environment = _environment()
-    if f"{name}_FILE" in environment and name not in environment:
-        return environment[f"{name}_FILE"]
-    return str(ENV_FILE) if name in environment else "given by the program"
+    if path := _environment().get(f"{name}_FILE"):
+        return path
+    return str(ENV_FILE) if name in _dotenv() else "given by the program"
 
 
 def _expectation(name: str) -> str:

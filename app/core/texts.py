@@ -67,6 +67,8 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
         "địa chỉ API_BASE_URL có vẻ sai (HTTP {status})",
         "API_BASE_URL does not seem to be the partner's API (HTTP {status})",
     ),
+    "reply_cut": ("trả lời bị cắt hoặc quá dài", "the reply was cut or too long"),
+    "reply_empty": ("trả lời rỗng", "an empty reply"),
     "no_reason": ("không nêu lý do", "no reason given"),
     "worker_lost": (
         "tiến trình gửi bị dừng giữa chừng, không rõ đối tác đã nhận chưa",

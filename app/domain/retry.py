@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Self
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_STEP = re.compile(r"(\d+)([smhd])")
+_STEP = re.compile(r"([0-9]{1,7})([smhd])")
 
 JITTER = 0.1
 """A delay varies by up to this share in both directions."""

@@ -13,8 +13,7 @@ from app.documents import HOA_DON, PHIEU_NHAP, PHIEU_XUAT
 from app.partners.profile import Endpoint, Payload, Profile
 
 _LOCAL_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
-_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_ISO_DATE_LENGTH = 10
+_ISO_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)")
 
 
 def _text(value: Any) -> Any:
@@ -30,31 +29,37 @@ def _text(value: Any) -> Any:
 
 
 def _as_date(value: Any) -> Any:
-    """Dates come as dates, as midnight datetimes from views, or as ISO text from SQLite; numbers are none."""
-    if isinstance(value, datetime):
-        return value.date()
-    if value is None or isinstance(value, date):
-        return value
-    if isinstance(value, str) and _ISO_DATE.match(value):
-        return value[:_ISO_DATE_LENGTH]
-    raise PydanticCustomError("not_a_date", "not an ISO date")
+    """Dates come as dates, as datetimes from views, or as ISO text from SQLite; numbers are none."""
+    moment = _as_local_time(value)
+    return moment.date() if isinstance(moment, datetime) else moment
 
 
 def _as_local_time(value: Any) -> Any:
     """A naive local time to the second; what carries an offset is converted."""
-    if isinstance(value, str) and _ISO_DATE.match(value):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise PydanticCustomError("not_a_time", "not an ISO time") from error
-    if isinstance(value, datetime):
+    if isinstance(value, str):
+        value = _parsed(value.strip()) if value.strip() else None
+    if value is None or type(value) is date:
+        return value and datetime(value.year, value.month, value.day)  # noqa: DTZ001  local, as on the wire
+    if not isinstance(value, datetime):
+        raise PydanticCustomError("not_a_time", "neither a date nor a time")
+    try:
         local = value.astimezone(_LOCAL_TIME) if value.tzinfo else value
-        return local.replace(tzinfo=None, microsecond=0)
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day)  # noqa: DTZ001  local time carries no offset on the wire
-    if value is None:
-        return None
-    raise PydanticCustomError("not_a_time", "not an ISO time")
+    except OverflowError as error:
+        raise PydanticCustomError("not_a_time", "outside the calendar") from error
+    return local.replace(tzinfo=None, microsecond=0)
+
+
+def _parsed(text: str) -> datetime:
+    if not _ISO_MOMENT.match(text):
+        raise PydanticCustomError("not_a_time", "not an ISO date or time")
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PydanticCustomError("not_a_time", "not an ISO date or time") from error
+
+
+def _blank_is_absent(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
 
 
 def _exact(places: int) -> BeforeValidator:
@@ -62,8 +67,8 @@ def _exact(places: int) -> BeforeValidator:
 
     def from_float(value: Any) -> Any:
         if isinstance(value, float) and abs(value) < 1e18:
-            return round(Decimal(repr(value)), places)
-        return value
+            return Decimal(f"{value:.{places}f}")
+        return _blank_is_absent(value)
 
     return BeforeValidator(from_float)
 
@@ -72,7 +77,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 OptionalText = Annotated[str | None, BeforeValidator(_text)]
 Day = Annotated[date, BeforeValidator(_as_date)]
 LocalTime = Annotated[datetime, BeforeValidator(_as_local_time)]
-WholeNumber = Annotated[int, Field(le=2**31 - 1)]
+WholeNumber = Annotated[int, Field(ge=-(2**31), le=2**31 - 1), BeforeValidator(_blank_is_absent)]
 Money = Annotated[Decimal, _exact(2)]
 Ratio = Annotated[Decimal, _exact(4)]
 

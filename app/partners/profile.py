@@ -7,7 +7,7 @@ the sentences about a faulty document are made.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -61,11 +61,11 @@ class Prepared:
     `names` are those names, to be masked wherever the partner echoes them (P9).
     """
 
-    body: bytes
+    body: bytes = field(repr=False)
     sha256: str
-    payload: Mapping[str, Any]
-    masked: Mapping[str, Any]
-    names: tuple[str, ...]
+    payload: Mapping[str, Any] = field(repr=False)
+    masked: Mapping[str, Any] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
 
     def text(self, *, masked: bool) -> str:
         """The body as the detailed log may keep it."""
@@ -147,9 +147,9 @@ def _sentence(error: ErrorDetails, label: str, *, show_value: bool) -> str:
 @cache
 def _labels(model: type[Payload]) -> dict[str, str]:
     labels = {}
-    for name, field in model.model_fields.items():
-        labels[str(field.validation_alias or name)] = field.title or name
-        for inner in getattr(field.annotation, "__args__", ()):
+    for name, info in model.model_fields.items():
+        labels[str(info.validation_alias or name)] = info.title or name
+        for inner in getattr(info.annotation, "__args__", ()):
             if isinstance(inner, type) and issubclass(inner, Payload):
                 labels |= _labels(inner)
     return labels
@@ -158,7 +158,7 @@ def _labels(model: type[Payload]) -> dict[str, str]:
 @cache
 def _personal_names(endpoint: Endpoint) -> tuple[str, ...]:
     return tuple(
-        str(field.serialization_alias)
-        for field in endpoint.payload.model_fields.values()
-        if field.validation_alias in endpoint.personal_columns
+        str(info.serialization_alias)
+        for info in endpoint.payload.model_fields.values()
+        if info.validation_alias in endpoint.personal_columns
     )
