@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DOCUMENTS ?= 600
 FAULTS ?= none
+ROUNDS ?= 20
 
-.PHONY: help setup setup-dev demo run test check fmt lint types imports lock clean
+.PHONY: help setup setup-dev demo run test chaos check fmt lint types imports lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +23,9 @@ run: setup ## Run scheduler and workers in one process with the settings of .env
 
 test: setup-dev ## Run all tests
 	@$(BIN)/python -m pytest
+
+chaos: setup-dev ## Kill, cut, freeze and flush everything, and compare the books (ROUNDS=20)
+	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS)
 
 check: lint types imports ## Everything that can be checked without running it
 

@@ -25,6 +25,7 @@ from app.db.mongodb import COLLECTION, MongoLogStore
 from app.db.redis import ping
 from app.db.source import SqlSource
 from app.documents import ALL_KINDS, DocumentKind
+from app.domain.decide import UnknownPolicy
 from app.domain.errors import ConfigError, ErrorCode, InfrastructureError, Problem
 from app.services.checks import Probe
 from app.services.deliver import Deliver
@@ -110,6 +111,7 @@ class Gateway:
             claim_seconds=self.settings.claim_seconds,
             grace_seconds=self.settings.grace_seconds,
             rate_limit=rate_limit(self.settings),
+            looks_up=self._looks_up,
             in_thread=self.in_thread,
             stopping=self.stopping,
         )
@@ -152,6 +154,11 @@ class Gateway:
         missing = [kind.name for kind in ALL_KINDS if kind.name not in profile.endpoints]
         if missing:
             raise ConfigError(f"PARTNER_PROFILE={profile.name} has no endpoint for: {', '.join(missing)}.")
+        if self._looks_up and any(endpoint.lookup_path is None for endpoint in profile.endpoints.values()):
+            raise ConfigError(
+                f"UNKNOWN_OUTCOME_POLICY=lookup: the partner of PARTNER_PROFILE={profile.name} cannot be asked what "
+                "it has. Use resend or hold."
+            )
 
     async def in_thread(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a blocking call beside the event loop."""
@@ -181,6 +188,10 @@ class Gateway:
     @cached_property
     def _rescue(self) -> Rescue:
         return Rescue(self.ledger, self._judge, self.clock, self.settings.claim_seconds)
+
+    @property
+    def _looks_up(self) -> bool:
+        return self.settings.unknown_outcome_policy is UnknownPolicy.LOOKUP
 
     @property
     def _language(self) -> Language:

@@ -10,12 +10,25 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.output import AsJson, age, console, fail, kind_named, label, open_gateway, print_json, safe, say, text
+from app.cli.output import (
+    AsJson,
+    age,
+    circuit_line,
+    console,
+    fail,
+    fields,
+    kind_named,
+    label,
+    open_gateway,
+    print_json,
+    safe,
+    say,
+    text,
+)
 from app.core.clock import local
 from app.core.config import get_settings
 from app.core.logging import configure_logging
 from app.documents import ALL_KINDS, DocumentKind
-from app.domain.circuit import FOR_EVER, Circuit
 from app.domain.deliveries import Attempt, CheckStep, Delivery, KindStatus
 from app.domain.errors import ConfigError
 from app.domain.redact import printable
@@ -39,7 +52,7 @@ def status(as_json: AsJson = False) -> None:
     found = open_gateway(quiet=True).health.status(ALL_KINDS)
     if as_json:
         kinds = {each.kind: _status_json(each) for each in found.kinds}
-        circuits = [_fields(each) for each in found.circuits]
+        circuits = [fields(each) for each in found.circuits]
         print_json(
             {
                 "kinds": kinds,
@@ -60,7 +73,7 @@ def status(as_json: AsJson = False) -> None:
     table.add_row(text("last_scan"), *(_age_or(each.last_scan_at, "never") for each in found.kinds))
     console.print(table)
     for circuit in found.circuits:
-        say(_circuit_line(circuit), style="yellow")
+        say(circuit_line(circuit), style="yellow")
     say(text("unshipped" if found.log_store else "log_in_sql", count=found.unshipped_log_rows))
 
 
@@ -77,8 +90,8 @@ def show(
     if as_json:
         print_json(
             {
-                "delivery": _fields(story.delivery),
-                "attempts": [_fields(attempt) for attempt in story.attempts],
+                "delivery": fields(story.delivery),
+                "attempts": [fields(attempt) for attempt in story.attempts],
                 "audit": list(story.audit),
                 "log_complete": story.log_complete,
             }
@@ -92,7 +105,7 @@ def check(as_json: AsJson = False) -> None:
     steps = _check_steps()
     ok = all(step.ok is not False for step in steps)
     if as_json:
-        print_json({"ok": ok, "steps": [_fields(step) for step in steps]})
+        print_json({"ok": ok, "steps": [fields(step) for step in steps]})
     else:
         for step in steps:
             _print_step(step)
@@ -133,7 +146,7 @@ def _validated(gateway: Gateway, kind: DocumentKind) -> Iterator[tuple[str, Inva
 
 
 def _refusal_json(kind: DocumentKind, code: str, found: Invalid) -> dict[str, Any]:
-    return {"kind": kind.name, "code": code, "faults": [_fields(fault) for fault in found.faults]}
+    return {"kind": kind.name, "code": code, "faults": [fields(fault) for fault in found.faults]}
 
 
 def _status_json(status: KindStatus) -> dict[str, Any]:
@@ -145,20 +158,8 @@ def _status_json(status: KindStatus) -> dict[str, Any]:
     }
 
 
-def _circuit_line(circuit: Circuit) -> str:
-    whom = text("the_facility", facility=circuit.facility) if circuit.facility else text("the_partner")
-    until = (
-        text("until_resumed") if circuit.open_until >= FOR_EVER else f"{local(circuit.open_until):%H:%M:%S %d/%m/%Y}"
-    )
-    return text("circuit", whom=whom, until=until, reason=circuit.reason)
-
-
 def _age_or(moment: datetime | None, otherwise: str) -> str:
     return text(otherwise) if moment is None else text("ago", age=age(moment))
-
-
-def _fields(value: Delivery | Attempt | CheckStep | Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def _check_steps() -> list[CheckStep]:

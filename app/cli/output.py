@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from app.core import texts
+from app.core.clock import local
 from app.core.config import get_settings
 from app.core.logging import configure_logging
 from app.documents import KINDS, DocumentKind
+from app.domain.circuit import FOR_EVER, Circuit
 from app.domain.errors import InputError
 from app.domain.redact import printable
 from app.wiring import Gateway, process_gateway
@@ -53,6 +55,19 @@ def label(kind: DocumentKind) -> str:
 def say(sentence: str | Text, *, style: str = "") -> None:
     """One sentence for a person, broken only where the terminal breaks it."""
     console.print(safe(sentence) if isinstance(sentence, str) else sentence, style=style, soft_wrap=True)
+
+
+def circuit_line(circuit: Circuit) -> str:
+    """What is paused, until when and why."""
+    whom = text("the_facility", facility=circuit.facility) if circuit.facility else text("the_partner")
+    held = circuit.open_until >= FOR_EVER
+    until = text("until_resumed") if held else f"{local(circuit.open_until):%H:%M:%S %d/%m/%Y}"
+    return text("circuit", whom=whom, until=until, reason=circuit.reason)
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """A frozen value as a JSON object."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def kind_named(name: str) -> DocumentKind:

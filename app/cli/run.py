@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.cli.output import AsJson, console, kind_named, label, open_gateway, print_json, say, text
+from app.cli.output import AsJson, circuit_line, console, fields, kind_named, label, open_gateway, print_json, say, text
 from app.core.config import get_settings
 from app.demo.show import Demo, Faults
 from app.documents import ALL_KINDS, DocumentKind
@@ -53,16 +53,21 @@ def sync(as_json: AsJson = False, kind: KindOption = None) -> None:
     started = time.monotonic()
     with _progress(shown=not as_json and console.is_terminal) as progress:
         reports = _run_until_done(gateway, kinds, progress)
+    paused = list(gateway.circuits.open_ones().values())
+    gateway.engine.dispose()
     summary = {name: _sync_summary(report) for name, report in reports.items()}
     result = {
         "kinds": summary,
         "total": dict(sum((Counter(each) for each in summary.values()), Counter())),
         "stopped": gateway.stopping.is_set(),
+        "paused": [fields(circuit) for circuit in paused],
         "seconds": round(time.monotonic() - started, 3),
     }
     if as_json:
         print_json(result)
         return
+    for circuit in paused:
+        say(circuit_line(circuit), style="yellow")
     for each in kinds:
         counts = ", ".join(f"{text(f'state_{state}')}: {reports[each.name].states[state]}" for state in State
                            if reports[each.name].states[state])  # fmt: skip

@@ -7,10 +7,11 @@ whether it may have left this machine; that is what separates "surely not accept
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -22,7 +23,7 @@ from app.core.config import LogPayloads, Settings, get_settings, reveal
 from app.core.texts import say
 from app.domain.deliveries import Exchange
 from app.domain.errors import ConfigError, ErrorCode, Problem
-from app.domain.outcomes import Defer, Outcome, Unknown
+from app.domain.outcomes import Accepted, Defer, Outcome, Rejected, Unknown
 from app.domain.redact import mask_names, mask_secrets, printable
 from app.partners import PROFILES, Endpoint, Prepared, Profile
 
@@ -83,6 +84,24 @@ class PartnerAPIClient:
         """Send one document of any kind the profile has an endpoint for."""
         return await self._make_request(self.profile.endpoints[kind], document, idempotency_key)
 
+    async def look_up(self, kind: str, code: str, document: Prepared) -> Exchange | None:
+        """Ask what the partner has under `code`; None when it says 404: it has nothing. Whatever is no clear yes
+        leaves the outcome as unknown as it was. `document` tells which names to mask."""
+        endpoint = self.profile.endpoints[kind]
+        if endpoint.lookup_path is None:
+            raise ConfigError(f"PARTNER_PROFILE={self.profile.name} cannot look up.")
+        path = endpoint.lookup_path.format(code=quote(code, safe=""))
+        exchange = await self._exchange("GET", path, endpoint, document, None)
+        match exchange.outcome:
+            case _ if exchange.http_status == 404:
+                return None
+            case Accepted(national_code=national_code):
+                return replace(exchange, outcome=Accepted(national_code, duplicate=True))
+            case Rejected(problem=problem):
+                return replace(exchange, outcome=Unknown(problem))
+            case _:
+                return exchange
+
     async def probe(self) -> Reply | Problem:
         """Whether the partner answers and takes our credentials: an empty POST to its first endpoint.
 
@@ -107,32 +126,37 @@ class PartnerAPIClient:
             await session.close()
 
     async def _make_request(self, endpoint: Endpoint, document: Prepared, idempotency_key: str) -> Exchange:
-        session = self._open()
+        return await self._exchange(endpoint.method, endpoint.path, endpoint, document, idempotency_key)
+
+    async def _exchange(
+        self, method: str, path: str, endpoint: Endpoint, document: Prepared, idempotency_key: str | None
+    ) -> Exchange:
+        """One request; with an idempotency key it carries the document, without it only asks."""
         progress = _Progress()
         started_at, start = self._clock.now(), time.perf_counter()
+        url = f"{self.settings.api_base_url}/{path}"
+        sending: dict[str, Any] = {}
+        if idempotency_key is not None:
+            sending["headers"] = {"Content-Type": _JSON, "Idempotency-Key": idempotency_key}
+            sending["data"] = _body(document.body)
         reply: Reply | None = None
         try:
-            async with session.request(
-                endpoint.method,
-                self._url(endpoint),
-                data=_body(document.body),
-                headers={
-                    "Content-Type": _JSON,
-                    "Idempotency-Key": idempotency_key,
-                },
-                allow_redirects=False,
-                trace_request_ctx=progress,
+            async with self._open().request(
+                method, url, allow_redirects=False, trace_request_ctx=progress, **sending
             ) as response:
                 reply = Reply(response.status, response.headers, *await self._read(response))
             outcome = self._classified(reply, endpoint, document)
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             outcome = self._failure(error, sent=progress.sent, names=document.names)
+        request = {"method": method, "url": url}
+        if idempotency_key is not None:
+            request["idempotency_key"] = idempotency_key
         return Exchange(
             outcome=outcome,
             started_at=started_at,
             duration_ms=round((time.perf_counter() - start) * 1000),
             http_status=reply.status if reply else None,
-            record=self._record(endpoint, document, idempotency_key, reply),
+            record=self._record(request, document, reply),
         )
 
     def _open(self) -> aiohttp.ClientSession:
@@ -204,12 +228,9 @@ class PartnerAPIClient:
     def _authorization(self) -> str:
         return basic_authorization(self.settings.api_username or "", reveal(self.settings.api_password) or "")
 
-    def _record(
-        self, endpoint: Endpoint, document: Prepared, idempotency_key: str, reply: Reply | None
-    ) -> dict[str, Any]:
+    def _record(self, request: dict[str, str], document: Prepared, reply: Reply | None) -> dict[str, Any]:
         keep = self.settings.log_payloads
-        request = {"method": endpoint.method, "url": self._url(endpoint), "idempotency_key": idempotency_key}
-        if keep is not LogPayloads.NONE:
+        if keep is not LogPayloads.NONE and "idempotency_key" in request:
             request["body"] = document.text(masked=keep is LogPayloads.MASKED)[:LONGEST_LOGGED_BODY]
         if reply is None:
             return {"request": request}

@@ -278,8 +278,9 @@ class Settings(BaseSettings):
     )
     unknown_outcome_policy: UnknownPolicy = setting(
         UnknownPolicy.RESEND,
-        "A document that may have arrived: resend (same idempotency key) or hold (for a person)",
-        expects="resend or hold",
+        "A document that may have arrived: resend (same idempotency key), lookup (ask the partner first) "
+        "or hold (for a person)",
+        expects="resend, lookup or hold",
         example="resend",
     )
 

@@ -14,12 +14,19 @@ from typing import Any, ParamSpec, TypeVar
 
 import stamina
 from sqlalchemy import URL, Connection, Engine, Row, create_engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchTableError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NoSuchTableError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql import Executable
 
 from app.core.config import Settings
-from app.domain.errors import DatabaseUnavailable, SchemaError
+from app.domain.errors import DatabaseUnavailable, RowRefused, SchemaError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -128,7 +135,9 @@ def translated() -> Iterator[None]:
             raise SchemaError(f"{message}. Run: hermes db upgrade; then: hermes check.") from error
         if isinstance(error, OperationalError | InterfaceError):
             raise DatabaseUnavailable(f"The database does not answer as it should: {message}") from error
-        raise
+        if isinstance(error, IntegrityError):
+            raise  # somebody was faster, or a constraint: the caller knows
+        raise RowRefused(f"The database refuses a row: {message}") from error
     except NoSuchTableError:
         raise  # an answer to a question about the schema
     except (SQLAlchemyError, OSError) as error:

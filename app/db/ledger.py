@@ -5,7 +5,7 @@ Set-based statements and row counts only: no MERGE, no lock hints, no reliance o
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -43,7 +43,7 @@ from app.documents import ALL_KINDS, KINDS, DocumentKind
 from app.domain.circuit import PARTNER
 from app.domain.decide import MOST_DEATHS, Standing
 from app.domain.deliveries import Attempt, Claimed, Delivery, Due, KindStatus, Selection, Settlement
-from app.domain.errors import ErrorCode
+from app.domain.errors import ErrorCode, RowRefused
 from app.domain.states import (
     CLAIM,
     CLOSED,
@@ -261,8 +261,9 @@ class SqlLedger:
     @patiently
     def settle(self, kind: DocumentKind, settlements: Sequence[Settlement], token: str) -> set[str]:
         """Write outcomes: ledger, source rows and log rows in one transaction. Returns the codes written; for
-        the others the claim was lost and nothing was written (P3)."""
-        with writing(self._engine) as connection:
+        the others the claim was lost, and only the log keeps what came (P3). Raises RowRefused: nothing was
+        written."""
+        with _refusals(), writing(self._engine) as connection:
             live = self._fence(connection, kind, [settlement.code for settlement in settlements], token)
             won = [settlement for settlement in settlements if settlement.code in live]
             lost = [settlement for settlement in settlements if settlement.code not in live]
@@ -690,6 +691,14 @@ def _due_in_turn(kind: DocumentKind, now: datetime, limit: int) -> Select[Any]:
         .subquery()
     )
     return select(due.c.code, due.c.deaths).order_by(due.c.turn, due.c.due_at, due.c.code).limit(limit)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise RowRefused(f"The database refuses a row: {error.orig}") from error
 
 
 def _movable(transition: Transition) -> ColumnElement[bool]:

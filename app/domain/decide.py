@@ -14,6 +14,7 @@ class UnknownPolicy(StrEnum):
     """What to do about a document that may have arrived."""
 
     RESEND = "resend"  # send again under the same idempotency key
+    LOOKUP = "lookup"  # ask the partner first, where its profile can; send again when it has nothing
     HOLD = "hold"  # wait for a person
 
 

@@ -8,6 +8,7 @@ configuration and infrastructure:
     ├── InputError                a person asked for something that cannot be done
     └── InfrastructureError       something we need is not there or not as it must be
         ├── DatabaseUnavailable   source database or ledger does not answer
+        ├── RowRefused            the database takes one row's values for wrong; others are fine
         ├── SchemaError           a table, column or ledger version is missing
         ├── BrokerUnavailable     Redis does not take messages
         └── LogStoreUnavailable   MongoDB does not take log rows
@@ -35,6 +36,10 @@ class InfrastructureError(HermesError):
 
 class DatabaseUnavailable(InfrastructureError):
     """The SQL database does not answer or broke off."""
+
+
+class RowRefused(InfrastructureError):
+    """The database refuses what is to be written to some row: a constraint or trigger of the customer's."""
 
 
 class SchemaError(InfrastructureError):

@@ -83,6 +83,8 @@ class Endpoint:
     national_code_field: str
     personal_columns: frozenset[str] = frozenset()
     method: str = "POST"
+    lookup_path: str | None = None
+    """Where the partner says with GET what it has under `{code}`, 404 for nothing; None: it cannot be asked."""
 
     def prepare(self, document: Document) -> Prepared | Invalid:
         """Validate a document and encode it; every fault of it at once when it must not be sent."""

@@ -22,14 +22,14 @@ from app.core.texts import say
 from app.documents import DocumentKind
 from app.domain.circuit import Access
 from app.domain.deliveries import Claimed, Exchange, Settlement
-from app.domain.errors import ErrorCode, Problem
+from app.domain.errors import DatabaseUnavailable, ErrorCode, Problem
 from app.domain.kinds import Document, idempotency_key
 from app.domain.outcomes import Rejected, Unknown
 from app.domain.states import State
 from app.partners import Endpoint, Invalid, Prepared
 from app.services.gate import Gate
 from app.services.ports import Claims, Partner, RateLimit, Source
-from app.services.settling import Judge
+from app.services.settling import Judge, described, settle_apart
 from app.services.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 
 RATE_PAUSE_SECONDS = 0.05
+DATABASE_PAUSE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,17 @@ class _Batch:
     report: DeliverReport
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What becomes of a window: sent now, later for the rate limit's sake, held back by the gate; `paused` when
+    the gate holds everything back."""
+
+    started: list[Ready]
+    later: list[Ready]
+    held: list[Ready]
+    paused: bool
+
+
 class Deliver:
     """Delivers batches. `in_thread` runs a blocking call off the event loop; `stopping`, once set, lets what is
     in flight finish and gives back the rest."""
@@ -97,6 +109,7 @@ class Deliver:
         claim_seconds: int,
         grace_seconds: int = 0,
         rate_limit: RateLimit | None = None,
+        looks_up: bool = False,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         stopping: Event | None = None,
     ) -> None:
@@ -110,6 +123,7 @@ class Deliver:
         self._claim_time = timedelta(seconds=claim_seconds)
         self._grace = timedelta(seconds=grace_seconds)
         self._rate_limit = rate_limit
+        self._looks_up = looks_up
         self._in_thread = in_thread
         self._stopping = stopping or Event()
         # Shared by all batches of this process.
@@ -207,37 +221,33 @@ class Deliver:
             waiting.clear()
             await self._release(batch, window)
             return set()
-        started, later, held = await self._sql(self._begin, batch, window)
+        begun = await self._sql(self._begin, batch, window)
         reached(Seam.BEFORE_SEND)
-        self._slots.give_back(slots - len(started))
-        waiting.extendleft(reversed(later))
-        if later and not started and not has_work:
+        self._slots.give_back(slots - len(begun.started))
+        waiting.extendleft(reversed(begun.later))
+        if begun.later and not begun.started and not has_work:
             await asyncio.sleep(RATE_PAUSE_SECONDS)
-        if held and self._gate.partner() is not Access.FREE:
+        if begun.paused:
             # Nobody can send now: whoever takes these up when the pause is over finds them on the queue again.
-            held += waiting
+            begun.held.extend(waiting)
             waiting.clear()
-        await self._release(batch, held)
-        return {asyncio.create_task(self._exchange(batch.kind, ready)) for ready in started}
+        await self._release(batch, begun.held)
+        return {asyncio.create_task(self._exchange(batch.kind, ready)) for ready in begun.started}
 
-    def _begin(self, batch: _Batch, window: list[Ready]) -> tuple[list[Ready], list[Ready], list[Ready]]:
-        """Which of a window go out now, which must wait for the rate limit, and which the gate holds back. For
-        those that go, the claim is confirmed alive and noted as sent (P2)."""
-        admitted = self._gate.admit([ready.claimed.facility for ready in window])
-        held = [ready for ready, may in zip(window, admitted, strict=True) if not may]
-        passed = [ready for ready, may in zip(window, admitted, strict=True) if may]
+    def _begin(self, batch: _Batch, window: list[Ready]) -> _Begun:
+        """Sort a window; for those that go out now, the claim is confirmed alive and noted as sent (P2)."""
+        passed, held = _sorted_by(self._gate.admit([ready.claimed.facility for ready in window]), window)
+        paused = bool(held) and self._gate.partner() is not Access.FREE
         later: list[Ready] = []
         if self._rate_limit is not None and passed:
-            allowed = self._rate_limit.take([ready.claimed.facility for ready in passed])
-            later = [ready for ready, may in zip(passed, allowed, strict=True) if not may]
-            passed = [ready for ready, may in zip(passed, allowed, strict=True) if may]
+            passed, later = _sorted_by(self._rate_limit.take([ready.claimed.facility for ready in passed]), passed)
         if not passed:
-            return [], later, held
+            return _Begun([], later, held, paused)
         codes = [ready.claimed.code for ready in passed]
         expires_at = self._clock.now() + self._claim_time
         alive = self._ledger.begin_send(batch.kind, codes, batch.token, expires_at=expires_at)
         self._count_lost(batch, codes, alive)
-        return [ready for ready in passed if ready.claimed.code in alive], later, held
+        return _Begun([ready for ready in passed if ready.claimed.code in alive], later, held, paused)
 
     async def _release(self, batch: _Batch, held: Sequence[Ready]) -> None:
         if held:
@@ -249,7 +259,7 @@ class Deliver:
         key = idempotency_key(kind.name, claimed.code, claimed.revision)
         started_at = self._clock.now()
         try:
-            exchange = await self._partner.submit(kind.name, prepared, key)
+            exchange = await self._found(kind, ready) or await self._partner.submit(kind.name, prepared, key)
             reached(Seam.AFTER_ANSWER)
         except Exception as error:
             log.exception("send_failed_unexpectedly", kind=kind.name, code=claimed.code)
@@ -261,6 +271,12 @@ class Deliver:
         finally:
             self._slots.give_back(1)
         return self._judge.settlement(kind, claimed, exchange, prepared.sha256)
+
+    async def _found(self, kind: DocumentKind, ready: Ready) -> Exchange | None:
+        """What the partner says of a document that may have arrived, where it is asked before it is sent again."""
+        if not (self._looks_up and ready.claimed.standing.uncertain):
+            return None
+        return await self._partner.look_up(kind.name, ready.claimed.code, ready.prepared)
 
     async def _settle_answers(self, batch: _Batch, settlements: Sequence[Settlement]) -> None:
         """Write what the partner answered, and learn from it whether to go on, faster or slower."""
@@ -274,13 +290,28 @@ class Deliver:
         if not settlements:
             return
         reached(Seam.BEFORE_SETTLE)
-        written = await self._sql(self._ledger.settle, batch.kind, settlements, batch.token)
+        written = await self._write(batch, settlements)
         reached(Seam.AFTER_SETTLE)
         self._count_lost(batch, [settlement.code for settlement in settlements], written)
         for settlement in settlements:
             if settlement.code in written:
                 batch.report.states[settlement.decision.state] += 1
                 _log_attempt(settlement)
+
+    async def _write(self, batch: _Batch, settlements: Sequence[Settlement]) -> set[str]:
+        """Settle, and while the database is away, again for as long as the claims live: what the partner has
+        accepted would otherwise be sent once more. Meanwhile nothing new is sent."""
+        deadline = self._clock.now() + self._claim_time
+        while True:
+            try:
+                return await self._sql(settle_apart, self._ledger, batch.kind, settlements, batch.token)
+            except DatabaseUnavailable as error:
+                if self._clock.now() >= deadline or self._stopping.is_set():
+                    for settlement in settlements:
+                        log.error("outcome_not_written", kind=batch.kind.name, **described(settlement))
+                    raise
+                log.warning("outcomes_wait_for_database", documents=len(settlements), error=str(error))
+                await asyncio.sleep(DATABASE_PAUSE_SECONDS)
 
     def _count_lost(self, batch: _Batch, codes: Iterable[str], alive: set[str]) -> None:
         lost = [code for code in codes if code not in alive]
@@ -291,6 +322,12 @@ class Deliver:
     async def _sql(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         result: T = await self._in_thread(call, *args, **kwargs)
         return result
+
+
+def _sorted_by(verdicts: Sequence[bool], window: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:
+    yes = [ready for ready, may in zip(window, verdicts, strict=True) if may]
+    no = [ready for ready, may in zip(window, verdicts, strict=True) if not may]
+    return yes, no
 
 
 def _log_attempt(settlement: Settlement) -> None:

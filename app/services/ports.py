@@ -109,6 +109,9 @@ class Partner(Protocol):
     """The partner's API."""
 
     async def submit(self, kind: str, document: Prepared, idempotency_key: str) -> Exchange: ...
+    async def look_up(self, kind: str, code: str, document: Prepared) -> Exchange | None:
+        """What the partner has under this code; None when it has nothing."""
+        ...
 
 
 class AttemptOutbox(Protocol):

@@ -9,7 +9,7 @@ from app.core.clock import Clock
 from app.documents import DocumentKind
 from app.domain.deliveries import Claimed
 from app.services.ports import ExpiredClaims
-from app.services.settling import Judge
+from app.services.settling import Judge, settle_apart
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,8 @@ class Rescue:
         rescued = self._ledger.release_expired(kind)
         token = str(uuid4())
         while taken := self._take_over(kind, token):
-            self._ledger.settle(kind, [self._judge.settlement_after_death(kind, claimed) for claimed in taken], token)
+            lost = [self._judge.settlement_after_death(kind, claimed) for claimed in taken]
+            settle_apart(self._ledger, kind, lost, token)
             rescued += len(taken)
         if rescued:
             log.warning("claims_rescued", kind=kind.name, documents=rescued)

@@ -1,8 +1,12 @@
 """From an exchange to what is written about it: shared by deliver and rescue."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Protocol
 from uuid import uuid4
+
+import structlog
 
 from app.core.clock import Clock, local
 from app.core.config import Language
@@ -10,9 +14,45 @@ from app.core.texts import say
 from app.documents import DocumentKind
 from app.domain.decide import Decision, RetryPolicy, decide, decide_after_death
 from app.domain.deliveries import Attempt, Claimed, Exchange, Settlement
-from app.domain.errors import ErrorCode, Problem
+from app.domain.errors import ErrorCode, Problem, RowRefused
 from app.domain.outcomes import Accepted, Unknown
 from app.domain.states import State
+
+log = structlog.get_logger(__name__)
+
+
+class Settler(Protocol):
+    """The ledger as far as outcomes are written to it."""
+
+    def settle(self, kind: DocumentKind, settlements: Sequence[Settlement], token: str) -> set[str]: ...
+
+
+def settle_apart(ledger: Settler, kind: DocumentKind, settlements: Sequence[Settlement], token: str) -> set[str]:
+    """Settle a group; when the database refuses one row of it (a trigger or constraint of the customer's), all
+    the others all the same (P7). Returns the codes written.
+
+    The refused one stays claimed: its claim expires, and it is tried again under the same idempotency key.
+    """
+    try:
+        return ledger.settle(kind, settlements, token)
+    except RowRefused as error:
+        if len(settlements) == 1:
+            (only,) = settlements
+            log.error("outcome_refused_by_database", kind=kind.name, **described(only), error=str(error))
+            return set()
+        middle = len(settlements) // 2
+        return settle_apart(ledger, kind, settlements[:middle], token) | settle_apart(
+            ledger, kind, settlements[middle:], token
+        )
+
+
+def described(settlement: Settlement) -> dict[str, str | None]:
+    """What a log line must say of an outcome that could not be written, so that nothing is lost with it."""
+    return {
+        "code": settlement.code,
+        "outcome": settlement.outcome.name,
+        "national_code": settlement.decision.national_code,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,14 @@ from app.core.config import isolate
 from tests.chaos.report import show, write_json, write_markdown
 from tests.chaos.rounds import SCENARIOS, Round, play
 
+WIDTH = 150
+"""Of a table that goes into a file."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Play what the arguments ask for; returns the exit code."""
     given = _parsed(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     if given.list:
         for each in SCENARIOS.values():
             console.print(f"{each.name:30} {each.meaning}", markup=False)

@@ -83,15 +83,14 @@ class FaultProxy:
         await self._cut()
 
     async def _cut(self) -> None:
-        for writer in self._open:
+        for writer in list(self._open):
             writer.transport.abort()
 
     async def _close(self) -> None:
         await self._refuse()
         self._flowing.set()
-        for handler in self._handlers:
-            handler.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        if self._handlers:
+            await asyncio.wait(self._handlers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -112,11 +111,8 @@ class FaultProxy:
         there, back = await asyncio.open_connection(HOST, self._target_port)
         self._open.add(back)
         try:
-            pumps = [asyncio.ensure_future(self._pump(reader, back)), asyncio.ensure_future(self._pump(there, writer))]
-            await asyncio.wait(pumps)
+            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
         finally:
-            for pump in pumps:
-                pump.cancel()
             self._open.discard(back)
             back.close()
 

@@ -69,7 +69,7 @@ def show(console: Console, rounds: Sequence[Round]) -> None:
     """The table, then what failed and where its folder is."""
     table = Table()
     for number, heading in enumerate(COLUMNS):
-        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+        table.add_column(heading, justify="right" if number else "left", no_wrap=not number)
     for line in lines(rounds):
         table.add_row(*line.cells(), style="red" if line.failed else None)
     console.print(table)

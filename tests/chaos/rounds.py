@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from app.core.seams import Seam
-from tests.chaos.stage import Death, NeverCame, Needs, Stage, wait_for
+from tests.chaos.stage import Death, Needs, NeverCame, Stage, wait_for
 from tests.chaos.verdict import Verdict
 
 MOST_ARRIVALS = {
@@ -75,7 +75,7 @@ def play(scenario: Scenario, seed: int, folder: Path, *, keep: bool = False) -> 
     played = Round(scenario.name, seed, folder / f"{scenario.name}-{seed}")
     played.folder.mkdir(parents=True)
     started = time.monotonic()
-    random = Random(f"{scenario.name}/{seed}")
+    random = Random(f"{scenario.name}/{seed}")  # noqa: S311 (chance, not secrecy)
     try:
         with Stage(played.folder, scenario.needs, random) as stage:
             _play_on(stage, scenario, played)
@@ -278,6 +278,29 @@ def mongo_killed(stage: Stage) -> None:
         mongo.start()
 
 
+@scenario("mongo-away", mongo=True, certain=True)
+def mongo_away(stage: Stage) -> None:
+    """MongoDB is not there while everything is sent; the log waits for it in SQL."""
+    assert stage.mongo is not None
+    stage.mongo.kill()
+    stage.start_roles()
+    wait_for(stage.all_answered, "every answer, without MongoDB")
+    with stage.striking():
+        stage.mongo.start()
+
+
+@scenario("mongo-frozen", mongo=True, certain=True, proxied=frozenset({"mongo"}))
+def mongo_frozen(stage: Stage) -> None:
+    """MongoDB takes connections and answers nothing for three seconds."""
+    stage.start_roles()
+    stage.wait_for_copies(5, 40)
+    with stage.striking():
+        stage.tick_shipping()
+        stage.proxies["mongo"].freeze()
+        _stay_for(FROZEN_SECONDS)
+        stage.proxies["mongo"].heal()
+
+
 @scenario("mongo-cut", mongo=True, certain=True, proxied=frozenset({"mongo"}))
 def mongo_cut(stage: Stage) -> None:
     """Connections to MongoDB are reset again and again while log rows are on their way."""
@@ -307,7 +330,11 @@ def two_of_each(stage: Stage) -> None:
 # ---- the partner ----------------------------------------------------------------------------------------
 
 
-@scenario("partner-storm", partner={"faults": "storm", "hang_seconds": 3}, faults=None)
+WIDE = {"SEND_CONCURRENCY": 20}
+"""A hang holds up a batch for as long as the timeout; larger batches keep a storm's round short."""
+
+
+@scenario("partner-storm", partner={"faults": "storm", "hang_seconds": 3}, faults=None, settings=WIDE)
 def partner_storm(stage: Stage) -> None:
     """Half of all tries go wrong in every way there is; hangs last longer than our timeout."""
     with stage.striking():
@@ -318,7 +345,7 @@ def partner_storm(stage: Stage) -> None:
     "partner-storm-no-recognition",
     partner={"faults": "storm", "hang_seconds": 3, "duplicates": "accept"},
     faults=None,
-    settings={"UNKNOWN_OUTCOME_POLICY": "hold"},
+    settings={**WIDE, "UNKNOWN_OUTCOME_POLICY": "hold"},
 )
 def partner_storm_no_recognition(stage: Stage) -> None:
     """The storm at a partner that recognises no duplicate, with UNKNOWN_OUTCOME_POLICY=hold."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any, Self
 
 from celery import Celery
@@ -39,6 +40,8 @@ MONGO_DATABASE = "chaos"
 PATIENCE_SECONDS = 45.0
 _READY_SECONDS = 20.0
 _TICK_SECONDS = 0.5
+_MIGRATING = Lock()
+"""Alembic's context is global to the process, and rounds may run side by side."""
 
 SHORT_TIMES: dict[str, object] = {
     "SCAN_INTERVAL_SECONDS": 1,
@@ -187,7 +190,8 @@ class Stage:
         closing.enter_context(self.supervisor)
 
     def _fill_source(self) -> None:
-        upgrade(self.gateway.engine)
+        with _MIGRATING:
+            upgrade(self.gateway.engine)
         create_source_tables(self.gateway.engine)
         seed = self.random.randrange(1_000_000)
         for kind in ALL_KINDS:
@@ -326,9 +330,13 @@ class Stage:
 
     def finished(self) -> bool:
         """Whether every document has its answer, and every log row has been moved on where it should be."""
-        if not all_answered(self.gateway, self.documents):
+        if not self.all_answered():
             return False
         return self.mongo is None or self.gateway.attempt_log.count() == 0
+
+    def all_answered(self) -> bool:
+        """Whether every document has its final answer."""
+        return all_answered(self.gateway, self.documents)
 
     def wait_until_finished(self) -> bool:
         """Wait for `finished`; False when it did not come."""

@@ -193,7 +193,7 @@ FAULTS: list[tuple[dict[str, Any], dict[str, Any], Expected, bool]] = [
     ({"fault": "slow-body", "seconds": 5}, SHORT, UNREADABLE, True),
     ({"fault": "huge-body", "megabytes": 3}, {}, UNREADABLE, True),
     ({"fault": "huge-body", "megabytes": 2}, {"max_response_bytes": 4 * 1024 * 1024}, (Accepted, None, 200), True),
-    ({"fault": "redirect"}, {}, (Defer, ErrorCode.WRONG_ADDRESS, 302), False),
+    ({"fault": "redirect"}, {}, (Unknown, ErrorCode.WRONG_ADDRESS, 302), False),
     ({"fault": "code-in-200"}, {}, (Retry, ErrorCode.PARTNER_ERROR, 200), False),
     ({"fault": "code-in-200", "code_in_body": "503"}, {}, (Defer, ErrorCode.PARTNER_UNAVAILABLE, 200), False),
     ({"fault": "code-in-200", "code_in_body": 400}, {}, (Rejected, ErrorCode.REFUSED, 200), False),
@@ -353,20 +353,7 @@ async def test_a_refusal_is_readable_in_every_shape(connect: Connect) -> None:
     assert all("thiếu đơn vị tính (unit)" in message_of(exchange) for exchange in exchanges)
 
 
-@pytest.mark.parametrize(
-    "letters",
-    [
-        900_000,
-        pytest.param(
-            2_000_000,
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=ResourceWarning,
-                reason="bytes beyond 1 MiB are written in one go, which aiohttp warns of",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("letters", [900_000, 2_000_000])
 async def test_a_big_document_arrives_whole(partner: SimulatorHandle, connect: Connect, letters: int) -> None:
     document, key = prepared("phieu_nhap", ghi_chu="x" * letters)
     exchange = await connect(partner.url).submit_phieu_nhap(document, key)
@@ -444,10 +431,7 @@ async def test_p6_a_partner_that_does_not_take_up_the_connection_uses_up_no_atte
     assert 900 <= exchange.duration_ms < 5000
 
 
-@pytest.mark.xfail(
-    strict=True, raises=UnicodeError, reason="no name for DNS: UnicodeError is neither ClientError nor OSError"
-)
-@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".vn"])
+@pytest.mark.parametrize("host", ["ü" * 60 + ".vn", ("a" * 60 + ".") * 5 + "vn"], ids=["label", "name"])
 async def test_p6_an_impossible_name_is_an_outcome_and_no_exception(connect: Connect, host: str) -> None:
     exchange = await connect(f"http://{host}").submit_hoa_don(*prepared("hoa_don"))
     assert verdict(exchange) == UNREACHABLE
@@ -684,11 +668,20 @@ async def test_a_preliminary_answer_is_not_the_answer(serve: Serve, connect: Con
     assert exchange.outcome == Accepted("QG-1")
 
 
-@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
-async def test_no_redirect_is_followed(serve: Serve, connect: Connect, status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("301 Moved", Defer),
+        ("302 Found", Unknown),
+        ("303 See Other", Unknown),
+        ("307 Temporary", Defer),
+        ("308 Permanent", Defer),
+    ],
+)
+async def test_no_redirect_is_followed(serve: Serve, connect: Connect, status: str, expected: type[Outcome]) -> None:
     server = await serve(answering(reply("", status, "Location: /hoadon")))
     exchange = await connect(server.url).submit_hoa_don(*prepared("hoa_don"))
-    assert verdict(exchange) == (Defer, ErrorCode.WRONG_ADDRESS)
+    assert verdict(exchange) == (expected, ErrorCode.WRONG_ADDRESS)
     assert len(server.requests) == 1
     assert exchange.record["response"]["headers"] == {"location": "/hoadon"}
 
@@ -885,42 +878,31 @@ HIDDEN_ECHOES = {
         answering(reply(ESCAPED, "400 Bad Request")),
         {},
         ESCAPED[10:40],
-        "the record keeps the body as it came: \\u escapes hide the name from the mask",
     ),
     "squeezed-blanks": (
         refusing("Khách Nguyễn Văn An sai"),
         {"ho_ten_khach_hang": "Nguyễn  Văn An"},
         "Nguyễn Văn An",
-        "the source has two blanks where the partner's answer has one",
     ),
     "cut-in-the-middle": (
         refusing("x" * 988 + " " + CUSTOMER),
         {},
         "Nguyễn Văn",
-        "a long reason is cut before it is masked: the rest of a name is no name any more",
     ),
     "protocol-error": (
         breaking_off(b"HTTP/1.1 xyz Nguyen Van An\r\n\r\n"),
         {"ho_ten_khach_hang": "Nguyen Van An"},
         "Nguyen Van An",
-        "the HTTP library quotes what it could not parse; names are not masked there",
     ),
     "kept-header": (
         refusing("sai", "X-Request-Id: Nguyen Van An"),
         {"ho_ten_khach_hang": "Nguyen Van An"},
         "Nguyen Van An",
-        "kept headers go into the record unmasked",
     ),
 }
 
 
-@pytest.mark.parametrize(
-    ("handler", "header", "hidden"),
-    [
-        pytest.param(handler, header, hidden, id=name, marks=pytest.mark.xfail(strict=True, reason=reason))
-        for name, (handler, header, hidden, reason) in HIDDEN_ECHOES.items()
-    ],
-)
+@pytest.mark.parametrize(("handler", "header", "hidden"), HIDDEN_ECHOES.values(), ids=HIDDEN_ECHOES.keys())
 async def test_p9_a_name_stays_out_of_message_and_record_however_the_partner_writes_it(
     serve: Serve, connect: Connect, handler: Handler, header: dict[str, str], hidden: str
 ) -> None:
@@ -933,35 +915,17 @@ async def test_p9_a_name_stays_out_of_message_and_record_however_the_partner_wri
     assert hidden not in str(record.get("response", {}).get("headers"))
 
 
-SECRET_ECHOES: dict[str, tuple[Handler, str, str | None]] = {
-    "password-in-a-reason": (refusing(f"Sai mật khẩu {PASSWORD}"), PASSWORD, None),
-    "password-in-a-page": (answering(reply(f"<p>{PASSWORD}</p>", "403 Forbidden")), PASSWORD, None),
-    "password-in-garbage": (breaking_off(f"{PASSWORD} is wrong\r\n\r\n".encode()), PASSWORD, None),
-    "token-in-a-reason": (
-        refusing(f"Authorization: Basic {TOKEN}"),
-        TOKEN,
-        "the Basic token is not among the secrets; base64 gives the password away",
-    ),
-    "whole-head-in-a-page": (
-        answering(lambda head, _body: reply(head, "400 Bad Request")),
-        TOKEN,
-        "the Basic token is not among the secrets; base64 gives the password away",
-    ),
-    "password-in-a-kept-header": (
-        refusing("x", f"Location: /login?p={PASSWORD}"),
-        PASSWORD,
-        "kept headers go into the record unmasked",
-    ),
+SECRET_ECHOES: dict[str, tuple[Handler, str]] = {
+    "password-in-a-reason": (refusing(f"Sai mật khẩu {PASSWORD}"), PASSWORD),
+    "password-in-a-page": (answering(reply(f"<p>{PASSWORD}</p>", "403 Forbidden")), PASSWORD),
+    "password-in-garbage": (breaking_off(f"{PASSWORD} is wrong\r\n\r\n".encode()), PASSWORD),
+    "token-in-a-reason": (refusing(f"Authorization: Basic {TOKEN}"), TOKEN),
+    "whole-head-in-a-page": (answering(lambda head, _body: reply(head, "400 Bad Request")), TOKEN),
+    "password-in-a-kept-header": (refusing("x", f"Location: /login?p={PASSWORD}"), PASSWORD),
 }
 
 
-@pytest.mark.parametrize(
-    ("handler", "secret"),
-    [
-        pytest.param(handler, secret, id=name, marks=pytest.mark.xfail(strict=True, reason=reason) if reason else ())
-        for name, (handler, secret, reason) in SECRET_ECHOES.items()
-    ],
-)
+@pytest.mark.parametrize(("handler", "secret"), SECRET_ECHOES.values(), ids=SECRET_ECHOES.keys())
 @pytest.mark.parametrize("log_payloads", ["full", "masked"])
 async def test_p9_a_secret_that_the_partner_echoes_stays_out_of_message_and_record(
     serve: Serve, connect: Connect, handler: Handler, secret: str, log_payloads: str
@@ -972,7 +936,6 @@ async def test_p9_a_secret_that_the_partner_echoes_stays_out_of_message_and_reco
     assert secret not in everything_said(exchange)
 
 
-@pytest.mark.xfail(strict=True, reason="the record keeps the body as it came: JSON's own escapes hide the secret")
 async def test_p9_a_secret_with_a_quote_is_masked_in_json_as_well(serve: Serve, connect: Connect) -> None:
     password = 'pa"ss\\word'
     server = await serve(refusing(f"sai {password}"))

@@ -3,11 +3,14 @@ services, a real database, the simulated partner over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from sqlalchemy import delete, insert, select, update
 
 from app.core.config import load_settings
@@ -19,7 +22,9 @@ from app.demo.sample_data import generate
 from app.demo.show import insert_documents
 from app.documents import ALL_KINDS, HOA_DON, PHIEU_NHAP, DocumentKind
 from app.domain.deliveries import Delivery, Selection
+from app.domain.errors import ConfigError, DatabaseUnavailable
 from app.domain.states import State
+from app.partners import PROFILES, Profile
 from app.services.deliver import DeliverReport
 from app.services.replay import Action, Verdict
 from app.wiring import Gateway
@@ -449,6 +454,93 @@ async def test_retrying_parked_or_rejected_documents_starts_a_fresh_schedule(
     assert gateway.replay.run(Action.RETRY, Selection(kind="hoa_don", codes=(code,)), who="x", why="y") == 1
     assert (await tick(gateway, HOA_DON)).states == {State.ACCEPTED: 1}
     assert copies(partner, HOA_DON, code) == 1
+
+
+async def test_a_row_that_the_database_refuses_stops_no_other(
+    make: Make, partner: SimulatorHandle, clock: SettableClock
+) -> None:
+    """P7: a trigger of the customer's raises for one document; it is not sent under another key either."""
+    gateway = make()
+    codes = fill(gateway, HOA_DON, 20)
+    with writing(gateway.engine) as connection:
+        connection.exec_driver_sql(
+            'CREATE TRIGGER refuse BEFORE UPDATE ON "HoaDonHeader" '
+            f"WHEN NEW.ma_hoa_don = '{codes[5]}' BEGIN SELECT RAISE(ABORT, 'closed period'); END"
+        )
+    assert (await tick(gateway, HOA_DON)).states == {State.ACCEPTED: 19}
+    for _ in range(5):
+        clock.move(minutes=3)
+        await tick(gateway, HOA_DON)
+    assert one(gateway, HOA_DON, codes[5]).state is State.SENDING
+    with writing(gateway.engine) as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+    clock.move(minutes=3)
+    await tick(gateway, HOA_DON)
+    assert one(gateway, HOA_DON, codes[5]).state is State.UNKNOWN
+    gateway.replay.resolve(HOA_DON, codes[5], Verdict.RESEND, who="x", why="y")
+    await tick(gateway, HOA_DON)
+    assert states(gateway) == {State.ACCEPTED: 20}
+    assert copies(partner, HOA_DON, codes[5]) == 1
+
+
+async def test_answers_wait_for_a_database_that_is_away_for_a_moment(
+    make: Make, partner: SimulatorHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P4: nothing that was accepted is sent once more because of it."""
+    gateway = make()
+    codes = fill(gateway, HOA_DON, 10)
+    settle, away = gateway.ledger.settle, iter([True, True])
+
+    def sometimes(*arguments: Any) -> set[str]:
+        if next(away, False):
+            raise DatabaseUnavailable("away")
+        return settle(*arguments)
+
+    monkeypatch.setattr(gateway.ledger, "settle", sometimes)
+    monkeypatch.setattr("app.services.deliver.DATABASE_PAUSE_SECONDS", 0.01)
+    assert (await tick(gateway, HOA_DON)).states == {State.ACCEPTED: 10}
+    assert all(copies(partner, HOA_DON, code) == 1 for code in codes)
+
+
+@pytest.mark.parametrize("partner_has_it", [True, False])
+async def test_lookup_asks_before_it_sends_again(
+    make: Make, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, partner_has_it: bool
+) -> None:
+    """P5: a partner that can be asked and does not recognise duplicates gets no second copy."""
+    posts: list[str] = []
+
+    async def submit(request: web.Request) -> web.Response:
+        posts.append(request.headers["Idempotency-Key"])
+        if len(posts) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"ma_hoa_don_quoc_gia": "QG-1"})
+
+    async def look_up(request: web.Request) -> web.Response:
+        if partner_has_it:
+            return web.json_response({"ma_hoa_don_quoc_gia": "QG-0"})
+        return web.json_response({"mess": "không có"}, status=404)
+
+    application = web.Application()
+    application.add_routes([web.post("/hoadon", submit), web.get("/hoadon/{code}", look_up)])
+    async with TestServer(application) as server:
+        basic = PROFILES["basic"]
+        asked = {name: replace(each, lookup_path=each.path + "/{code}") for name, each in basic.endpoints.items()}
+        monkeypatch.setitem(PROFILES, "askable", Profile("askable", asked))
+        settings = {"partner_profile": "askable", "unknown_outcome_policy": "lookup"}
+        gateway = make(api_base_url=str(server.make_url("")), **settings)
+        (code,) = fill(gateway, HOA_DON, 1)
+        assert (await tick(gateway, HOA_DON)).states == {State.UNKNOWN: 1}
+        clock.move(minutes=1)
+        assert (await tick(gateway, HOA_DON)).states == {State.ACCEPTED: 1}
+    assert one(gateway, HOA_DON, code).national_code == ("QG-0" if partner_has_it else "QG-1")
+    assert len(posts) == (1 if partner_has_it else 2)
+    assert len(set(posts)) == 1
+
+
+async def test_lookup_is_refused_where_the_partner_cannot_be_asked(make: Make) -> None:
+    with pytest.raises(ConfigError, match="UNKNOWN_OUTCOME_POLICY=lookup"):
+        make(unknown_outcome_policy="lookup").require_partner()
 
 
 class _NoQueue:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import DATE, Column, DateTime, Engine, Integer, Numeric, Unicode, event, insert, inspect, text
 
+from app.core.config import load_settings
 from app.db.engine import open_engine
 from app.db.source import PENDING_PAGE, SqlSource, create_source_tables, line_columns
 from app.demo.sample_data import SampleDocument, generate
@@ -27,18 +28,11 @@ def gateway(open_gateway: Callable[..., Gateway]) -> Gateway:
 
 
 @pytest.fixture
-def bare_engine(database_url: str, gateway_settings: Any) -> Iterator[Engine]:
+def bare_engine(database_url: str) -> Iterator[Engine]:
     """An engine on a database without any table."""
-    engine = open_engine(gateway_settings)
+    engine = open_engine(load_settings(source_database_url=database_url))
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def gateway_settings(database_url: str) -> Any:
-    from app.core.config import load_settings
-
-    return load_settings(source_database_url=database_url)
 
 
 def run(gateway: Gateway, statement: str, **values: Any) -> None:

@@ -301,24 +301,17 @@ def test_p9_a_senseless_value_is_refused_by_name_expectation_and_example_but_not
     assert "geheim" not in message
 
 
-@pytest.mark.xfail(strict=True, reason="OverflowError leaves load_settings()")
 def test_an_absurdly_long_delay_is_refused_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETRY_SCHEDULE", "9999999999999d")
-    try:
-        message = refusal()
-    except OverflowError as error:
-        pytest.fail(f"not a ConfigError: {error}")
-    assert message.startswith("RETRY_SCHEDULE (from environment) is not usable")
+    assert refusal().startswith("RETRY_SCHEDULE (from environment) is not usable")
 
 
-@pytest.mark.xfail(strict=True, reason="REDIS_HOST takes any text and builds an address that means something else")
 @pytest.mark.parametrize("value", ["redis://host", "host:6380", "host/1", "user@host", "a b"])
 def test_a_redis_host_that_is_no_host_name_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("REDIS_HOST", value)
     assert refusal().startswith("REDIS_HOST (from environment) is not usable: it must be a host name")
 
 
-@pytest.mark.xfail(strict=True, reason="only the presence of a host is looked at")
 @pytest.mark.parametrize(
     "value", ["http://a b", "http://a..b", "http://" + "a" * 64 + ".vn", "http://x\nhost", "http://x/a b"]
 )
@@ -327,11 +320,16 @@ def test_an_address_that_no_client_can_use_is_refused(monkeypatch: pytest.Monkey
     assert refusal().startswith("API_BASE_URL (from environment) is not usable")
 
 
-@pytest.mark.xfail(strict=True, reason="a rate of nothing is understood by the library, and nothing would ever be sent")
-@pytest.mark.parametrize("value", ["0/second", "50/0 second"])
 @pytest.mark.parametrize("name", ["RATE_LIMIT", "RATE_LIMIT_PER_FACILITY"])
-def test_a_rate_that_lets_nothing_through_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
+def test_a_rate_that_lets_nothing_through_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "0/second")
+    assert refusal().startswith(f"{name} (from environment) is not usable: it must be a rate")
+
+
+@pytest.mark.xfail(strict=True, reason="the library reads no seconds as one second: 50/0 second means 50/second")
+@pytest.mark.parametrize("name", ["RATE_LIMIT", "RATE_LIMIT_PER_FACILITY"])
+def test_a_rate_over_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "50/0 second")
     assert refusal().startswith(f"{name} (from environment) is not usable: it must be a rate")
 
 
@@ -380,10 +378,7 @@ def test_the_program_goes_before_the_environment_before_the_file_before_dot_env(
         (in_environment, in_env_file),
         (in_environment, in_file_named_by_environment),
         (in_environment, in_file_named_by_env_file),
-        pytest.param(
-            (in_file_named_by_environment, in_env_file),
-            marks=pytest.mark.xfail(strict=True, reason="the value came from the file, the message blames .env"),
-        ),
+        (in_file_named_by_environment, in_env_file),
     ],
 )
 def test_the_place_that_won_is_the_one_that_is_blamed(
@@ -401,19 +396,12 @@ def test_an_empty_value_is_no_value(give: Give, name: str) -> None:
     assert getattr(load_settings(), name) == DEFAULTS[name]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="blanks are trimmed after the empty ones were left out: the rest is an empty text"
-)
 @pytest.mark.parametrize(
     "name", ["api_username", "api_password", "redis_host", "redis_port", "hermes_lang", "redis_tls"]
 )
 def test_a_blank_value_is_no_value(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name.upper(), "   ")
-    try:
-        value = getattr(load_settings(), name)
-    except ConfigError as error:
-        pytest.fail(str(error))
-    assert value == DEFAULTS[name]
+    assert getattr(load_settings(), name) == DEFAULTS[name]
 
 
 def test_an_empty_variable_does_not_hide_the_file_or_dot_env(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,9 +441,6 @@ def test_a_secret_file_is_taken_literally_but_for_its_line_end(monkeypatch: pyte
         assert reveal(load_settings().api_password) == password
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the mark becomes part of the secret; .env is read with utf-8-sig, secret files are not"
-)
 def test_a_byte_order_mark_is_not_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("secret").write_bytes(b"\xef\xbb\xbfgeheim\r\n")
     monkeypatch.setenv("API_PASSWORD_FILE", "secret")
@@ -481,9 +466,6 @@ def test_a_secret_file_that_is_a_folder_or_no_text_is_refused(monkeypatch: pytes
     assert refusal().startswith("API_PASSWORD_FILE: the file binary cannot be read: ")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="${NAME} in .env is replaced, even between single quotes: the password is another one"
-)
 def test_a_password_with_a_dollar_and_braces_in_dot_env_is_taken_literally() -> None:
     Path(".env").write_text("API_PASSWORD='pa${HOME}ss'\n", encoding="utf-8")
     assert reveal(load_settings().api_password) == "pa${HOME}ss"
@@ -615,11 +597,7 @@ AWKWARD = "p@s:s/w?o#r%d [x] ü+"
         ({"REDIS_HOST": "redis", "REDIS_URL": "rediss://other:1/2"}, "rediss://other:1/2"),
         ({"REDIS_URL": "redis://:pw@other"}, "redis://:pw@other"),
         ({"REDIS_PORT": "6380", "REDIS_PASSWORD": "pw"}, None),
-        pytest.param(
-            {"REDIS_HOST": "[::1]"},
-            "redis://[::1]:6379/0",
-            marks=pytest.mark.xfail(strict=True, reason="brackets are put around brackets"),
-        ),
+        ({"REDIS_HOST": "[::1]"}, "redis://[::1]:6379/0"),
     ],
     ids=str,
 )
@@ -747,7 +725,6 @@ def test_p9_every_secret_is_known_to_the_masks(monkeypatch: pytest.MonkeyPatch) 
     assert set(load_settings().secrets) == set(SECRETS.values())
 
 
-@pytest.mark.xfail(strict=True, reason="only whole addresses are known: drivers quote the password alone")
 @pytest.mark.parametrize("name", ["source_database_url", "redis_url", "mongo_uri"])
 def test_p9_the_password_inside_an_address_is_known_to_the_masks(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name.upper(), SECRETS[name])
