@@ -49,6 +49,12 @@ class Gateway:
         self.client = client or PartnerAPIClient(lambda: settings, self.clock)
         self.stopping = Event()
 
+    def open(self) -> None:
+        """Build what several threads will ask for at once. Raises what `ledger` raises."""
+        _ = (self.ledger, self.gate, self.scan, self.ship, self._threads)
+        if self.settings.api_base_url is not None:
+            _ = self.deliver
+
     @cached_property
     def engine(self) -> Engine:
         """The database that holds source and ledger."""

@@ -183,7 +183,7 @@ class Demo:
         return kind.labels[self._language]
 
     def _say(self, key: str, **values: object) -> None:
-        self._console.print(say(self._language, key, **values), markup=False)
+        self._console.print(say(self._language, key, **values), markup=False, soft_wrap=True)
 
 
 def insert_documents(gateway: Gateway, kind: DocumentKind, documents: Iterator[SampleDocument]) -> None:

@@ -32,8 +32,8 @@ T = TypeVar("T")
 class Runtime:
     """The event loop and the Gateway of this process."""
 
-    def __init__(self) -> None:
-        self.gateway: Gateway = process_gateway()
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="event-loop", daemon=True)
         self._thread.start()
@@ -76,11 +76,13 @@ _opening = threading.Lock()
 
 
 def runtime() -> Runtime:
-    """This process's runtime, opened on first use."""
+    """This process's runtime, opened on first use. Raises HermesError; the next task tries again."""
     global _runtime
     with _opening:
         if _runtime is None:
-            _runtime = Runtime()
+            gateway = process_gateway()
+            gateway.open()
+            _runtime = Runtime(gateway)
         return _runtime
 
 
