@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 from uuid import uuid4
 
@@ -37,7 +37,7 @@ from sqlalchemy.exc import IntegrityError
 from app.core.clock import Clock
 from app.core.seams import Seam, reached
 from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
-from app.db.source import RAW, SqlSource, asks_for_delivery
+from app.db.source import RAW, START, Place, SqlSource, asks_for_delivery, behind, is_unicode, next_place
 from app.db.tables import attempt, audit, circuit, delivery, heartbeat
 from app.documents import ALL_KINDS, KINDS, DocumentKind
 from app.domain.circuit import PARTNER
@@ -82,34 +82,32 @@ class SqlLedger:
         """Take up to `limit` source rows that ask for delivery into the ledger: new ones, and closed ones that
         were reopened. They are queued and due at once; returns how many."""
         found = 0
-        after: str | None = None
-        while found < limit:
-            page, after = self._discover_page(kind, after, min(DISCOVERY_PAGE, limit - found))
+        place: Place | None = START
+        while place is not None and found < limit:
+            page, place = self._discover_page(kind, place, min(DISCOVERY_PAGE, limit - found))
             found += page
-            if after is None:
-                break
         return found
 
     @patiently
-    def _discover_page(self, kind: DocumentKind, after: str | None, size: int) -> tuple[int, str | None]:
-        """One page of discovery: how many were taken up, and the code to go on behind (None: that was all)."""
+    def _discover_page(self, kind: DocumentKind, place: Place, size: int) -> tuple[int, Place | None]:
+        """One page of discovery: how many were taken up, and where to go on (None: that was all)."""
         for _ in range(_DISCOVERY_TRIES):
             with reading(self._engine) as connection:
-                rows = fetch(connection, self._undiscovered(kind, after).limit(size))
-            speakable = [row for row in rows if _is_unicode(row.code)]
-            usable = [row for row in speakable if row.code and len(row.code) <= _LONGEST_CODE]
+                rows = fetch(connection, behind(self._undiscovered(kind), kind, place, size))
+            usable = [row for row in rows if is_unicode(row.code) and 0 < len(row.code) <= _LONGEST_CODE]
             if unusable := len(rows) - len(usable):
                 log.warning("source_codes_unusable", kind=kind.name, documents=unusable, table=kind.header.name)
             try:
-                count = self._take_up(kind, usable)
+                # By code: a view may show one twice.
+                count = self._take_up(kind, list({row.code: row for row in usable}.values()))
             except IntegrityError:  # another scan took some of the page: read it anew
                 continue
-            return count, (speakable[-1].code if speakable and len(rows) == size else None)
+            return count, next_place(place, [row.code for row in rows], size)
         return 0, None
 
-    def _undiscovered(self, kind: DocumentKind, after: str | None = None) -> Select[Any]:
+    def _undiscovered(self, kind: DocumentKind) -> Select[Any]:
         header = kind.header.c
-        statement = (
+        return (
             select(
                 kind.code.label("code"),
                 type_coerce(header.ma_co_so, RAW).label("facility"),
@@ -123,9 +121,7 @@ class SqlLedger:
                 asks_for_delivery(kind),
                 or_(delivery.c.code.is_(None), delivery.c.state.in_(REOPEN.sources)),
             )
-            .order_by(kind.code)
         )
-        return statement if after is None else statement.where(kind.code > after)
 
     def _take_up(self, kind: DocumentKind, rows: Sequence[Row[Any]]) -> int:
         now = self._clock.now()
@@ -353,22 +349,25 @@ class SqlLedger:
         """Up to `limit` of the selected deliveries in order of kind and code, behind `after` = (kind, code)."""
         kind, code = after
         columns = delivery.c
-        behind = or_(columns.kind > kind, (columns.kind == kind) & (columns.code > code))
-        rows = (
-            select(*_DELIVERY_COLUMNS)
-            .where(*_selected(selection), behind)
-            .order_by(columns.kind, columns.code)
-            .limit(limit)
-        )
+        behind_it = or_(columns.kind > kind, (columns.kind == kind) & (columns.code > code))
+        rows = select(*_DELIVERY_COLUMNS).where(behind_it).order_by(columns.kind, columns.code).limit(limit)
         with reading(self._engine) as connection:
-            return [_as_delivery(row) for row in connection.execute(rows)]
+            found = [
+                _as_delivery(row)
+                for some in _parts(selection)
+                for row in connection.execute(rows.where(*_selected(some)))
+            ]
+        return sorted(found, key=lambda each: (each.kind, each.code))[:limit]
 
     @patiently
     def count(self, selection: Selection, transition: Transition) -> int:
         """How many of the selected deliveries the transition would move."""
+        counted = select(func.count()).select_from(delivery)
         with reading(self._engine) as connection:
-            counted = select(func.count()).select_from(delivery)
-            return connection.scalar(counted.where(*_selected(selection), _movable(transition))) or 0
+            return sum(
+                connection.scalar(counted.where(*_selected(some), _movable(transition))) or 0
+                for some in _parts(selection)
+            )
 
     def requeue(self, selection: Selection, transition: Transition, *, who: str, why: str) -> int:
         """An operator's retry: queued and due at once, with a fresh schedule; audited. Returns how many."""
@@ -425,9 +424,10 @@ class SqlLedger:
             return True
 
     def _matching(self, selection: Selection, transition: Transition) -> Iterator[tuple[DocumentKind, list[str]]]:
-        for kind in ALL_KINDS if selection.kind is None else [KINDS[selection.kind]]:
+        kinds = ALL_KINDS if selection.kind is None else [KINDS[selection.kind]]
+        for kind, some in product(kinds, _parts(selection)):
             after = ""
-            while codes := self._matching_page(kind, selection, transition, after):
+            while codes := self._matching_page(kind, some, transition, after):
                 yield kind, codes
                 after = codes[-1]
 
@@ -484,7 +484,7 @@ class SqlLedger:
         mine = delivery.c.kind == kind.name
         counts = select(delivery.c.state, func.count()).where(mine).group_by(delivery.c.state)
         oldest = select(func.min(delivery.c.due_at)).where(mine, delivery.c.due_at <= now)
-        unseen = self._undiscovered(kind).order_by(None).subquery()
+        unseen = self._undiscovered(kind).subquery()
         scanned = select(heartbeat.c.seen_at).where(heartbeat.c.name == scan_heartbeat(kind))
         with reading(self._engine) as connection:
             return KindStatus(
@@ -705,6 +705,13 @@ def _movable(transition: Transition) -> ColumnElement[bool]:
     return delivery.c.state.in_(transition.sources)
 
 
+def _parts(selection: Selection) -> list[Selection]:
+    """The selection in parts whose codes one statement can bind."""
+    if not selection.codes:
+        return [selection]
+    return [replace(selection, codes=tuple(codes)) for codes in _slices(dict.fromkeys(selection.codes))]
+
+
 def _selected(selection: Selection) -> Iterator[ColumnElement[bool]]:
     columns = delivery.c
     if selection.kind is not None:
@@ -749,17 +756,6 @@ def _attempt_row(entry: Attempt) -> dict[str, Any]:
 def _as_delivery(row: Row[Any]) -> Delivery:
     values = dict(row._mapping)
     return Delivery(**{**values, "state": State(values["state"]), "uncertain": bool(values["uncertain"])})
-
-
-def _is_unicode(code: object) -> bool:
-    """Whether a code can be spoken of at all: bound, put on a queue, sent."""
-    if not isinstance(code, str):
-        return False
-    try:
-        code.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _short_text(value: Any, length: int) -> str:

@@ -21,7 +21,11 @@ DIALECTS: dict[str, type[Dialect]] = {"mssql": mssql.dialect, "sqlite": sqlite.d
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the ledger to this program's version; does nothing when it is there."""
+    """Bring the ledger to this program's version; does nothing when it is there. Raises SchemaError when it is
+    newer."""
+    found = current_version(engine)
+    if found is not None:
+        _require_known(found)
     with writing(engine) as connection:
         command.upgrade(_config(connection=connection), "head")
 
@@ -50,10 +54,14 @@ def require_current(engine: Engine) -> None:
         return
     if found is None:
         raise SchemaError("The ledger's tables are not in this database yet. Run: hermes db upgrade")
+    _require_known(found)
+    raise SchemaError(f"The ledger has version {found}, this program needs {wanted}. Run: hermes db upgrade")
+
+
+def _require_known(found: str) -> None:
     known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found not in known:
         raise SchemaError(f"The ledger has version {found}, which is newer than this program. Upgrade the program.")
-    raise SchemaError(f"The ledger has version {found}, this program needs {wanted}. Run: hermes db upgrade")
 
 
 def current_version(engine: Engine) -> str | None:

@@ -15,7 +15,7 @@ from app.domain.errors import LogStoreUnavailable
 COLLECTION = "sync_logs"
 TTL_INDEX = "retention"
 _DUPLICATE_KEY = 11000
-_INDEX_OPTIONS_CONFLICT = 85
+_INDEX_CONFLICTS = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict: servers differ
 _TIMEOUT_MS = 5000
 
 
@@ -39,7 +39,11 @@ class MongoLogStore:
     def of_document(self, kind: str, code: str) -> list[Attempt]:
         """The attempts of one document, oldest first."""
         with _translated():
-            found = self._collection().find({"kind": kind, "code": code}).sort("started_at", ASCENDING)
+            found = (
+                self._collection()
+                .find({"kind": kind, "code": code})
+                .sort([("started_at", ASCENDING), ("attempt", ASCENDING)])
+            )
             return [_as_attempt(document) for document in found]
 
     def ping(self) -> None:
@@ -81,7 +85,7 @@ class MongoLogStore:
         try:
             collection.create_index([("started_at", ASCENDING)], name=TTL_INDEX, expireAfterSeconds=seconds)
         except OperationFailure as error:
-            if error.code != _INDEX_OPTIONS_CONFLICT:
+            if error.code not in _INDEX_CONFLICTS:
                 raise
             # LOG_RETENTION_DAYS was changed since the index was made.
             database.command("collMod", COLLECTION, index={"name": TTL_INDEX, "expireAfterSeconds": seconds})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Engine, Row, Table, inspect, or_, select, type_coerce
+from sqlalchemy import Column, ColumnElement, Engine, Row, Select, Table, inspect, or_, select, type_coerce
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import NullType
 
@@ -76,25 +76,26 @@ class SqlSource:
 
     def pending(self, kind: DocumentKind) -> Iterator[list[Document]]:
         """Pages of the documents whose source status asks for delivery, whatever the ledger says of them."""
-        after: str | None = None
-        while page := self._pending_page(kind, after):
-            yield page
-            after = page[-1].code
+        place: Place | None = START
+        while place is not None:
+            page, place = self._pending_page(kind, place)
+            if page:
+                yield page
 
     @patiently
-    def _pending_page(self, kind: DocumentKind, after: str | None) -> list[Document]:
+    def _pending_page(self, kind: DocumentKind, place: "Place") -> tuple[list[Document], "Place | None"]:
         headers = select(kind.code, *_raw(self.header_columns(kind))).where(asks_for_delivery(kind))
-        if after is not None:
-            headers = headers.where(kind.code > after)
         with reading(self._engine) as connection:
-            header_rows = fetch(connection, headers.order_by(kind.code).limit(PENDING_PAGE))
+            header_rows = fetch(connection, behind(headers, kind, place, PENDING_PAGE))
+            speakable = [row for row in header_rows if is_unicode(row[0])]
             lines = (
                 select(kind.code, *_raw(line_columns(kind)))
                 .join_from(kind.header, kind.lines, kind.line_code == kind.code)
-                .where(kind.code.in_([row[0] for row in header_rows]))
+                .where(kind.code.in_([row[0] for row in speakable]))
                 .order_by(kind.code, kind.lines.c.id)
             )
-            return list(self._documents(kind, header_rows, fetch(connection, lines)).values())
+            documents = self._documents(kind, speakable, fetch(connection, lines))
+        return list(documents.values()), next_place(place, [row[0] for row in header_rows], PENDING_PAGE)
 
     def _documents(
         self, kind: DocumentKind, header_rows: Sequence[Row[Any]], line_rows: Sequence[Row[Any]]
@@ -131,6 +132,47 @@ class SqlSource:
         if missing:
             raise SchemaError(f"{table.name} lacks the column(s) {', '.join(missing)}.")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a walk through a header table stands: behind the code `after` (None: at the start) and behind `skip`
+    more rows, whose codes are no Unicode and cannot be named in a statement."""
+
+    after: str | None
+    skip: int
+
+
+START = Place(None, 0)
+
+
+def behind(statement: Select[Any], kind: DocumentKind, place: Place, size: int) -> Select[Any]:
+    """The next `size` rows of a walk in order of the code."""
+    if place.after is not None:
+        statement = statement.where(kind.code > place.after)
+    statement = statement.order_by(kind.code).limit(size)
+    return statement.offset(place.skip) if place.skip else statement
+
+
+def next_place(place: Place, codes: Sequence[Any], size: int) -> Place | None:
+    """Where the walk stands after a page; None at its end."""
+    if len(codes) < size:
+        return None
+    for behind_last, code in enumerate(reversed(codes)):
+        if is_unicode(code):
+            return Place(code, behind_last)
+    return Place(place.after, place.skip + len(codes))
+
+
+def is_unicode(code: object) -> bool:
+    """Whether a code can be spoken of at all: bound, put on a queue, sent."""
+    if not isinstance(code, str):
+        return False
+    try:
+        code.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def line_columns(kind: DocumentKind) -> list[Column[Any]]:

@@ -33,16 +33,22 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="hermes-chaos-"))
     isolate(folder, {})
-    rounds = []
-    for played in _played(given, folder):
-        rounds.append(played)
-        _tell(console, played)
+    rounds: list[Round] = []
+    interrupted = False
+    try:
+        for played in _played(given, folder):
+            rounds.append(played)
+            _tell(console, played)
+    except KeyboardInterrupt:
+        interrupted = True
     show(console, rounds)
     seconds = time.monotonic() - started
     if given.json:
         write_json(given.json, rounds)
     if given.report:
         write_markdown(given.report, rounds, f"python -m tests.chaos {shlex.join(arguments)}".strip(), seconds)
+    if interrupted:
+        return 130
     return 0 if all(each.holds for each in rounds) else 1
 
 

@@ -50,6 +50,7 @@ SHORT_TIMES: dict[str, object] = {
     "REOFFER_SECONDS": 3,
     "RETRY_SCHEDULE": "1s,1s,1s,1s,1s,1s,1s,1s",
     "DEFER_SECONDS": 1,
+    "GRACE_SECONDS": 1,
     "SEND_CONCURRENCY": 8,
     "BROKER_TIMEOUT_SECONDS": 2,
     "LOG_FORMAT": "json",
@@ -369,7 +370,6 @@ def _as_log_row(document: Mapping[str, Any]) -> LogRow:
     return LogRow(
         document["_id"],
         (document["kind"], document["code"]),
-        document["revision"],
         document["attempt"],
         document["outcome"],
     )

@@ -13,7 +13,7 @@ from sqlalchemy import Row, select
 
 from app.db.engine import reading
 from app.db.tables import attempt, delivery
-from app.documents import ALL_KINDS, KINDS
+from app.documents import ALL_KINDS
 from app.domain.states import CLOSED, SOURCE_STATUS, State
 from app.wiring import Gateway
 
@@ -27,7 +27,6 @@ class LogRow:
 
     id: str
     document: Name
-    revision: int
     attempt: int
     outcome: str
 
@@ -174,6 +173,8 @@ def _contradictions(document: _Document) -> Iterator[str]:
             yield f"ledger {row.national_code}, source {document.source_code}, partner {document.national_codes}"
     elif document.copies and not row.uncertain:
         yield f"{row.state} for certain, but the partner has it"
+    if row.revision != 1:
+        yield f"revision {row.revision}, but nobody reopened it"
     if has_final_answer(row) and row.claim_token is not None:
         yield "answered, but still claimed"
 
@@ -193,12 +194,6 @@ def _gaps(document: _Document) -> Iterator[str]:
 
 def _log_in_sql(gateway: Gateway) -> list[LogRow]:
     columns = attempt.c
-    rows = select(columns.id, columns.kind, columns.code, columns.revision, columns.attempt, columns.outcome)
+    rows = select(columns.id, columns.kind, columns.code, columns.attempt, columns.outcome)
     with reading(gateway.engine) as connection:
-        return [
-            LogRow(row.id, (row.kind, row.code), row.revision, row.attempt, row.outcome)
-            for row in connection.execute(rows)
-        ]
-
-
-assert set(KINDS) == {kind.name for kind in ALL_KINDS}
+        return [LogRow(row.id, (row.kind, row.code), row.attempt, row.outcome) for row in connection.execute(rows)]

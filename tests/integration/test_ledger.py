@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, event, select, text, update
-from sqlalchemy.exc import DBAPIError
 
 from app.db.circuits import SqlCircuits
 from app.db.ledger import DISCOVERY_PAGE, SqlLedger, scan_heartbeat
@@ -19,7 +18,7 @@ from app.db.tables import LEDGER, attempt, audit, delivery
 from app.documents import ALL_KINDS, HOA_DON, PHIEU_NHAP, SOURCE, DocumentKind
 from app.domain.decide import MOST_DEATHS, Decision, Standing
 from app.domain.deliveries import Attempt, Claimed, Delivery, Selection, Settlement
-from app.domain.errors import ErrorCode, Problem
+from app.domain.errors import ErrorCode, Problem, RowRefused
 from app.domain.outcomes import Accepted, Outcome, Rejected
 from app.domain.states import (
     CLOSED,
@@ -918,7 +917,7 @@ def test_a_failure_while_settling_rolls_all_back(bench: Bench, kind: DocumentKin
     before = bench.everything()
     settlements = [bench.settlement(kind, code, State.ACCEPTED) for code in codes]
 
-    with pytest.raises(DBAPIError, match="refused here"):
+    with pytest.raises(RowRefused, match="refused here"):
         bench.ledger.settle(kind, settlements, "worker")
 
     assert bench.everything() == before

@@ -232,7 +232,6 @@ class TestMongoLogStore(ReadBackContract):
     def of_document(self, store: MongoLogStore) -> Callable[[str, str], list[Attempt]]:
         return store.of_document
 
-    @pytest.mark.xfail(strict=True, reason="MongoDB is asked to sort by started_at alone")
     def test_attempts_of_one_moment_come_in_the_order_of_their_numbers(self, keep: Any, of_document: Any) -> None:
         super().test_attempts_of_one_moment_come_in_the_order_of_their_numbers(keep, of_document)
 
@@ -295,9 +294,6 @@ class TestMongoLogStore(ReadBackContract):
 
         assert indexes() == before
 
-    @pytest.mark.xfail(
-        not GIVEN_SERVER, strict=True, reason="IndexKeySpecsConflict (86) is not taken for an index to be changed"
-    )
     @pytest.mark.parametrize("days", [7, 365])
     def test_a_changed_retention_changes_the_index_and_no_row(
         self, make_store: Callable[..., MongoLogStore], indexes: Any, days: int

@@ -301,7 +301,6 @@ def test_pending_comes_in_pages(
     assert all(0 < len(page) <= PENDING_PAGE for page in pages)
 
 
-@pytest.mark.xfail(strict=True, reason="a code that is no UTF-8 is bound as a parameter and cannot be encoded")
 @each_kind
 def test_pending_passes_over_a_code_that_is_no_utf8(
     gateway: Gateway, put_headers: Callable[..., None], kind: DocumentKind

@@ -526,7 +526,7 @@ headers = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(
     status=st.integers(100, 999),
     body=bodies,
@@ -553,13 +553,13 @@ def test_a_strange_code_inside_a_200_is_shown_printably(code: str) -> None:
     assert message_of(outcome_of(200, {"code": code})).isprintable()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(status=st.integers(200, 299), body=bodies)
 def test_p5_a_2xx_that_was_not_read_to_its_end_is_never_an_acceptance(status: int, body: bytes) -> None:
     assert isinstance(outcome_of(status, body, complete=False), Unknown)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(status=st.integers(300, 999).filter(lambda status: status != 409), body=bodies)
 def test_the_body_never_turns_an_error_status_into_an_acceptance(status: int, body: bytes) -> None:
     assert not isinstance(outcome_of(status, body), Accepted)

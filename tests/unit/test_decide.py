@@ -29,8 +29,10 @@ MIDDLE = 0.5  # the chance at which jitter changes nothing
 MINUTE, TEN_MINUTES, HOUR = timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1)
 SCHEDULE = RetrySchedule((MINUTE, TEN_MINUTES, HOUR))  # used up after three tries
 RESEND = RetryPolicy(SCHEDULE, UnknownPolicy.RESEND)
+LOOKUP = RetryPolicy(SCHEDULE, UnknownPolicy.LOOKUP)  # due when resending is: what is asked first is not decided here
 HOLD = RetryPolicy(SCHEDULE, UnknownPolicy.HOLD)
-BOTH = (RESEND, HOLD)
+GOING_ON = (RESEND, LOOKUP)
+EVERY = (RESEND, LOOKUP, HOLD)
 
 ACCEPTED = Accepted("QG-1")
 DUPLICATE = Accepted(None, duplicate=True)
@@ -44,40 +46,40 @@ Row = tuple[Outcome, int, bool, tuple[RetryPolicy, ...], State, int, bool, timed
 
 # outcome, (attempts, uncertain) before, policies → state, (attempts, uncertain) after, due after
 TABLE: tuple[Row, ...] = (
-    (ACCEPTED, 0, False, BOTH, State.ACCEPTED, 1, False, None),
-    (ACCEPTED, 3, False, BOTH, State.ACCEPTED, 4, False, None),
-    (ACCEPTED, 0, True, BOTH, State.ACCEPTED, 1, False, None),
-    (ACCEPTED, 3, True, BOTH, State.ACCEPTED, 4, False, None),
-    (DUPLICATE, 0, False, BOTH, State.ACCEPTED, 1, False, None),
-    (DUPLICATE, 3, True, BOTH, State.ACCEPTED, 4, False, None),
-    (REJECTED, 0, False, BOTH, State.REJECTED, 1, False, None),
-    (REJECTED, 3, False, BOTH, State.REJECTED, 4, False, None),
-    (REJECTED, 0, True, BOTH, State.REJECTED, 1, True, None),
-    (REJECTED, 3, True, BOTH, State.REJECTED, 4, True, None),
-    (DEFER, 0, False, BOTH, State.WAITING, 0, False, MINUTE),
-    (DEFER, 2, False, BOTH, State.WAITING, 2, False, MINUTE),
-    (DEFER, 3, False, BOTH, State.WAITING, 3, False, MINUTE),
-    (DEFER, 99, False, BOTH, State.WAITING, 99, False, MINUTE),
-    (DEFER, 1, True, BOTH, State.UNKNOWN, 1, True, MINUTE),
-    (DEFER, 3, True, BOTH, State.UNKNOWN, 3, True, MINUTE),
-    (DEFER_FACILITY, 0, False, BOTH, State.WAITING, 0, False, MINUTE),
-    (DEFER_FACILITY, 1, True, BOTH, State.UNKNOWN, 1, True, MINUTE),
-    (RETRY, 0, False, BOTH, State.WAITING, 1, False, MINUTE),
-    (RETRY, 1, False, BOTH, State.WAITING, 2, False, TEN_MINUTES),
-    (RETRY, 2, False, BOTH, State.WAITING, 3, False, HOUR),
-    (RETRY, 3, False, BOTH, State.PARKED, 4, False, None),
-    (RETRY, 99, False, BOTH, State.PARKED, 100, False, None),
-    (RETRY, 0, True, (RESEND,), State.UNKNOWN, 1, True, MINUTE),
-    (RETRY, 2, True, (RESEND,), State.UNKNOWN, 3, True, HOUR),
-    (RETRY, 3, True, (RESEND,), State.UNKNOWN, 4, True, None),
+    (ACCEPTED, 0, False, EVERY, State.ACCEPTED, 1, False, None),
+    (ACCEPTED, 3, False, EVERY, State.ACCEPTED, 4, False, None),
+    (ACCEPTED, 0, True, EVERY, State.ACCEPTED, 1, False, None),
+    (ACCEPTED, 3, True, EVERY, State.ACCEPTED, 4, False, None),
+    (DUPLICATE, 0, False, EVERY, State.ACCEPTED, 1, False, None),
+    (DUPLICATE, 3, True, EVERY, State.ACCEPTED, 4, False, None),
+    (REJECTED, 0, False, EVERY, State.REJECTED, 1, False, None),
+    (REJECTED, 3, False, EVERY, State.REJECTED, 4, False, None),
+    (REJECTED, 0, True, EVERY, State.REJECTED, 1, True, None),
+    (REJECTED, 3, True, EVERY, State.REJECTED, 4, True, None),
+    (DEFER, 0, False, EVERY, State.WAITING, 0, False, MINUTE),
+    (DEFER, 2, False, EVERY, State.WAITING, 2, False, MINUTE),
+    (DEFER, 3, False, EVERY, State.WAITING, 3, False, MINUTE),
+    (DEFER, 99, False, EVERY, State.WAITING, 99, False, MINUTE),
+    (DEFER, 1, True, EVERY, State.UNKNOWN, 1, True, MINUTE),
+    (DEFER, 3, True, EVERY, State.UNKNOWN, 3, True, MINUTE),
+    (DEFER_FACILITY, 0, False, EVERY, State.WAITING, 0, False, MINUTE),
+    (DEFER_FACILITY, 1, True, EVERY, State.UNKNOWN, 1, True, MINUTE),
+    (RETRY, 0, False, EVERY, State.WAITING, 1, False, MINUTE),
+    (RETRY, 1, False, EVERY, State.WAITING, 2, False, TEN_MINUTES),
+    (RETRY, 2, False, EVERY, State.WAITING, 3, False, HOUR),
+    (RETRY, 3, False, EVERY, State.PARKED, 4, False, None),
+    (RETRY, 99, False, EVERY, State.PARKED, 100, False, None),
+    (RETRY, 0, True, GOING_ON, State.UNKNOWN, 1, True, MINUTE),
+    (RETRY, 2, True, GOING_ON, State.UNKNOWN, 3, True, HOUR),
+    (RETRY, 3, True, GOING_ON, State.UNKNOWN, 4, True, None),
     (RETRY, 0, True, (HOLD,), State.UNKNOWN, 1, True, None),
     (RETRY, 3, True, (HOLD,), State.UNKNOWN, 4, True, None),
-    (UNKNOWN, 0, False, (RESEND,), State.UNKNOWN, 1, True, MINUTE),
-    (UNKNOWN, 0, True, (RESEND,), State.UNKNOWN, 1, True, MINUTE),
-    (UNKNOWN, 1, False, (RESEND,), State.UNKNOWN, 2, True, TEN_MINUTES),
-    (UNKNOWN, 2, True, (RESEND,), State.UNKNOWN, 3, True, HOUR),
-    (UNKNOWN, 3, False, (RESEND,), State.UNKNOWN, 4, True, None),
-    (UNKNOWN, 3, True, (RESEND,), State.UNKNOWN, 4, True, None),
+    (UNKNOWN, 0, False, GOING_ON, State.UNKNOWN, 1, True, MINUTE),
+    (UNKNOWN, 0, True, GOING_ON, State.UNKNOWN, 1, True, MINUTE),
+    (UNKNOWN, 1, False, GOING_ON, State.UNKNOWN, 2, True, TEN_MINUTES),
+    (UNKNOWN, 2, True, GOING_ON, State.UNKNOWN, 3, True, HOUR),
+    (UNKNOWN, 3, False, GOING_ON, State.UNKNOWN, 4, True, None),
+    (UNKNOWN, 3, True, GOING_ON, State.UNKNOWN, 4, True, None),
     (UNKNOWN, 0, False, (HOLD,), State.UNKNOWN, 1, True, None),
     (UNKNOWN, 0, True, (HOLD,), State.UNKNOWN, 1, True, None),
     (UNKNOWN, 3, True, (HOLD,), State.UNKNOWN, 4, True, None),
@@ -135,7 +137,7 @@ def after_death(standing: Standing, deaths: int, sent: bool, policy: RetryPolicy
     return decide_after_death(standing, PROBLEM, deaths=deaths, sent=sent, policy=policy, now=NOW, chance=MIDDLE)
 
 
-@pytest.mark.parametrize("policy", BOTH, ids=lambda policy: policy.unknown)
+@pytest.mark.parametrize("policy", EVERY, ids=lambda policy: policy.unknown)
 @pytest.mark.parametrize("deaths", range(1, MOST_DEATHS))
 @pytest.mark.parametrize("standing", [Standing(0, False), Standing(1, True), Standing(3, False)], ids=str)
 def test_p5_a_request_that_was_out_when_its_process_died_is_like_one_without_an_answer(
@@ -144,7 +146,7 @@ def test_p5_a_request_that_was_out_when_its_process_died_is_like_one_without_an_
     assert after_death(standing, deaths, True, policy) == decided(UNKNOWN, standing, policy)
 
 
-@pytest.mark.parametrize("policy", BOTH, ids=lambda policy: policy.unknown)
+@pytest.mark.parametrize("policy", EVERY, ids=lambda policy: policy.unknown)
 @pytest.mark.parametrize("deaths", [MOST_DEATHS, MOST_DEATHS + 1])
 @pytest.mark.parametrize(
     ("standing", "sent", "expected"),

@@ -392,7 +392,6 @@ def test_no_statement_binds_more_parameters_than_sql_server_takes(statements: li
     assert [(each.method, each.bound) for each in statements if each.bound > MOST_BOUND] == []
 
 
-@pytest.mark.xfail(strict=True, reason="a selection binds all its codes in one statement")
 def test_a_selection_of_very_many_codes_still_fits_into_one_statement(
     exercise: tuple[Exercise, list[Statement]],
 ) -> None:
