@@ -206,6 +206,8 @@ def _next_step(delivery: Delivery) -> str:
         return text("next_running")
     if delivery.due_at is not None:
         return text("next_due", due=f"{local(delivery.due_at):%H:%M:%S %d/%m/%Y}")
+    if delivery.state is State.UNKNOWN:
+        return text("next_resolve")
     return text("next_nothing" if delivery.state is State.ACCEPTED else "next_person")
 
 

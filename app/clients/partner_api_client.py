@@ -93,7 +93,7 @@ class PartnerAPIClient:
         path = endpoint.lookup_path.format(code=quote(code, safe=""))
         exchange = await self._exchange("GET", path, endpoint, document, None)
         match exchange.outcome:
-            case _ if exchange.http_status == 404:
+            case Rejected() if exchange.http_status == 404:  # the partner's own 404, not a wrong address
                 return None
             case Accepted(national_code=national_code):
                 return replace(exchange, outcome=Accepted(national_code, duplicate=True))

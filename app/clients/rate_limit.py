@@ -1,5 +1,6 @@
 """The rate an operator allows, counted in memory or, shared by all processes, in Redis."""
 
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -12,6 +13,7 @@ from app.core.config import Settings
 
 log = structlog.get_logger(__name__)
 
+ALONE_SECONDS = 30
 _PARTNER = "partner"
 
 
@@ -23,6 +25,7 @@ class SharedRateLimit:
         self._facility = facility
         self._shared = MovingWindowRateLimiter(storage)
         self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._alone_until = 0.0
 
     def take(self, facilities: Sequence[str]) -> list[bool]:
         """For each request, in order, whether it may start; those that may are counted."""
@@ -38,11 +41,13 @@ class SharedRateLimit:
     def _hit(self, limit: RateLimitItem | None, name: str) -> bool:
         if limit is None:
             return True
-        try:
-            return self._shared.hit(limit, "hermes", name)
-        except StorageError as error:  # Redis is away: this process keeps to the limit by itself
-            log.warning("rate_limit_storage_unavailable", error=str(error.storage_error))
-            return self._own.hit(limit, "hermes", name)
+        if time.monotonic() >= self._alone_until:
+            try:
+                return self._shared.hit(limit, "hermes", name)
+            except StorageError as error:  # Redis is away: for a while this process keeps to the limit by itself
+                log.warning("rate_limit_storage_unavailable", error=str(error.storage_error))
+                self._alone_until = time.monotonic() + ALONE_SECONDS
+        return self._own.hit(limit, "hermes", name)
 
 
 def rate_limit(settings: Settings) -> SharedRateLimit | None:

@@ -328,7 +328,7 @@ class Settings(BaseSettings):
     @field_validator("rate_limit", "rate_limit_per_facility")
     @classmethod
     def _readable_rate(cls, value: str | None) -> str | None:
-        if value is not None and (parse(value).amount < 1 or parse(value).get_expiry() < 1):
+        if value is not None and (parse(value).amount < 1 or re.search(r"(/|per)\s*0+(?!\d)", value)):
             raise ValueError("nothing would ever be sent")
         return value
 
@@ -342,7 +342,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         """The order of times without which promises would not hold (P2, P5)."""
-        slowest = math.ceil(self.documents_per_batch / self.send_concurrency) * self.request_timeout_seconds
+        # With lookup, a document is asked for and then sent under one claim.
+        requests = 2 if self.unknown_outcome_policy is UnknownPolicy.LOOKUP else 1
+        rounds = math.ceil(self.documents_per_batch / self.send_concurrency)
+        slowest = rounds * requests * self.request_timeout_seconds
         if self.claim_seconds <= slowest:
             raise ConfigError(
                 f"CLAIM_SECONDS ({self.claim_seconds}) is too short: a batch of {self.documents_per_batch} documents, "
@@ -364,7 +367,8 @@ class Settings(BaseSettings):
     @property
     def documents_per_batch(self) -> int:
         """Documents in one message, and in one claim: what the claim leaves time for, two rounds at most."""
-        rounds = (self.claim_seconds - 1) // self.request_timeout_seconds
+        requests = 2 if self.unknown_outcome_policy is UnknownPolicy.LOOKUP else 1
+        rounds = (self.claim_seconds - 1) // (requests * self.request_timeout_seconds)
         return self.batch_size or min(self.send_concurrency * min(max(rounds, 1), 2), 1000)
 
     @property
@@ -431,7 +435,8 @@ class Settings(BaseSettings):
         """Every secret value, to be masked wherever text from outside is kept (P9)."""
         values = (getattr(self, name) for name in type(self).model_fields)
         secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-        passwords = [unquote(urlsplit(each).password or "") for each in secrets if "://" in each]
+        addresses = (self.source_database_url, self.redis_url, self.mongo_uri)
+        passwords = [_password(each.get_secret_value()) for each in addresses if each is not None]
         return tuple(filter(None, (*secrets, *passwords)))
 
     def require(self, *names: str) -> None:
@@ -444,6 +449,12 @@ class Settings(BaseSettings):
         """The effective settings for one log line at start: secrets masked, unset ones left out."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {name.upper(): _shown(value) for name, value in values.items() if value is not None}
+
+
+def _password(address: str) -> str:
+    """As SQLAlchemy finds it, up to the last `@`: drivers quote the password alone."""
+    found = re.match(r"[^:]+://[^:@/]*:(.*)@", address)
+    return unquote(found[1]) if found else ""
 
 
 class _FileSource(PydanticBaseSettingsSource):

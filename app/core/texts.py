@@ -171,6 +171,10 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     "next_step": ("Tiếp theo", "Next"),
     "next_due": ("tự gửi lại lúc {due}", "sent again by itself at {due}"),
     "next_person": ("cần người xử lý: sửa phiếu rồi hermes retry", "needs a person: correct it, then hermes retry"),
+    "next_resolve": (
+        "cần người xác nhận với đối tác rồi chạy hermes resolve",
+        "a person must find out from the partner, then hermes resolve",
+    ),
     "next_nothing": ("không cần làm gì", "nothing to do"),
     "next_running": ("đang chờ kết quả lần gửi này", "waiting for the outcome of this send"),
     "valid_all": ("{count} phiếu hợp lệ.", "{count} documents are valid."),

@@ -50,7 +50,11 @@ class SqlCircuits:
         False when somebody else did."""
         now = self._clock.now()
         self._ensure(facility)
-        unchanged = circuit.c.open_until.is_(None) if level == 0 else (circuit.c.level == level - 1)
+        unchanged = (
+            circuit.c.open_until.is_(None)
+            if level == 0
+            else (circuit.c.level == level - 1) & (circuit.c.opened_by == "")
+        )
         values = {**_opened(until, reason, "", now), "level": level}
         with writing(self._engine) as connection:
             changed = connection.execute(

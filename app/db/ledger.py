@@ -21,6 +21,7 @@ from sqlalchemy import (
     Row,
     Select,
     Unicode,
+    Update,
     bindparam,
     case,
     func,
@@ -128,9 +129,7 @@ class SqlLedger:
         new = [
             {
                 "kind": kind.name,
-                "code": row.code,
-                "facility": _short_text(row.facility, 50),
-                "document_date": _as_date(row.document_date),
+                **_found(row),
                 "state": REOPEN.target,
                 "attempts": 0,
                 "revision": 1,
@@ -143,13 +142,16 @@ class SqlLedger:
             for row in rows
             if row.state is None
         ]
-        reopened = [row.code for row in rows if row.state is not None]
+        reopened = [row for row in rows if row.state is not None]
         count = len(new)
         with writing(self._engine) as connection:
             if new:
                 connection.execute(insert(delivery), new)
-            for codes in _slices(reopened):
+            for codes in _slices(row.code for row in reopened):
                 count += self._move(connection, kind.name, codes, REOPEN, _requeued(now))
+            if reopened:
+                found = [{f"its_{name}": value for name, value in _found(row).items()} for row in reopened]
+                connection.execute(_corrected(kind), found)
         return count
 
     @patiently
@@ -369,10 +371,12 @@ class SqlLedger:
                 for some in _parts(selection)
             )
 
-    def requeue(self, selection: Selection, transition: Transition, *, who: str, why: str) -> int:
+    def requeue(
+        self, selection: Selection, transition: Transition, *, who: str, why: str, action: str = "retry"
+    ) -> int:
         """An operator's retry: queued and due at once, with a fresh schedule; audited. Returns how many."""
         return sum(
-            self._operate(kind, codes, transition, _requeued(self._clock.now()), who, "retry", why)
+            self._operate(kind, codes, transition, _requeued(self._clock.now()), who, action, why)
             for kind, codes in self._matching(selection, transition)
         )
 
@@ -602,6 +606,7 @@ class SqlLedger:
             )
             .values(
                 state=bindparam("to_state"),
+                facility=bindparam("to_facility"),
                 attempts=bindparam("to_attempts"),
                 uncertain=bindparam("to_uncertain"),
                 deaths=bindparam("to_deaths"),
@@ -735,6 +740,7 @@ def _ledger_values(settlement: Settlement, now: datetime) -> dict[str, Any]:
     return {
         "of_code": settlement.code,
         "to_state": decision.state,
+        "to_facility": settlement.attempt.facility,
         "to_attempts": decision.attempts,
         "to_uncertain": decision.uncertain,
         "to_deaths": settlement.deaths,
@@ -756,6 +762,24 @@ def _attempt_row(entry: Attempt) -> dict[str, Any]:
 def _as_delivery(row: Row[Any]) -> Delivery:
     values = dict(row._mapping)
     return Delivery(**{**values, "state": State(values["state"]), "uncertain": bool(values["uncertain"])})
+
+
+def _found(row: Row[Any]) -> dict[str, Any]:
+    """What discovery learns of a document."""
+    return {
+        "code": row.code,
+        "facility": _short_text(row.facility, 50),
+        "document_date": _as_date(row.document_date),
+    }
+
+
+def _corrected(kind: DocumentKind) -> Update:
+    """A reopened document may have been given another facility or date."""
+    return (
+        update(delivery)
+        .where(delivery.c.kind == kind.name, delivery.c.code == bindparam("its_code"))
+        .values(facility=bindparam("its_facility"), document_date=bindparam("its_document_date"))
+    )
 
 
 def _short_text(value: Any, length: int) -> str:

@@ -88,7 +88,7 @@ OPERATOR_RESEND = Transition(frozenset({State.ACCEPTED}), State.QUEUED)
 RESOLVE_ACCEPTED = Transition(frozenset({State.UNKNOWN}), State.ACCEPTED)
 RESOLVE_REJECTED = Transition(frozenset({State.UNKNOWN}), State.REJECTED)
 RESOLVE_RESEND = Transition(frozenset({State.UNKNOWN}), State.QUEUED)
-OPERATOR_PARK = Transition(frozenset({State.QUEUED, State.WAITING, State.UNKNOWN, State.REJECTED}), State.PARKED)
+OPERATOR_PARK = Transition(frozenset({State.QUEUED, State.WAITING, State.UNKNOWN}), State.PARKED)
 
 NEW_REVISION_FROM = frozenset({State.ACCEPTED, State.REJECTED})
 """An answer closes a revision: what leaves these states is a new revision with an idempotency key of its own,

@@ -77,6 +77,10 @@ Text = Annotated[str, BeforeValidator(_text)]
 OptionalText = Annotated[str | None, BeforeValidator(_text)]
 Day = Annotated[date, BeforeValidator(_as_date)]
 LocalTime = Annotated[datetime, BeforeValidator(_as_local_time)]
+OptionalDay = Annotated[date | None, BeforeValidator(_as_date)]
+Quantity = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_blank_is_absent)]
+OptionalMoney = Annotated[Decimal | None, _exact(2)]
+OptionalRatio = Annotated[Decimal | None, _exact(4)]
 WholeNumber = Annotated[int, Field(ge=-(2**31), le=2**31 - 1), BeforeValidator(_blank_is_absent)]
 Money = Annotated[Decimal, _exact(2)]
 Ratio = Annotated[Decimal, _exact(4)]
@@ -94,7 +98,7 @@ def _optional(column: str, wire: str, label: str) -> Any:
 class _Dated(Payload):
     """What all lines share: a lot that does not expire before it was made."""
 
-    manufacture_date: Day | None = _optional("ngay_san_xuat", "manufactureDate", "ngày sản xuất")
+    manufacture_date: OptionalDay = _optional("ngay_san_xuat", "manufactureDate", "ngày sản xuất")
     expiry_date: Day = _from("han_dung", "expiryDate", "hạn dùng")
 
     @field_validator("expiry_date")
@@ -111,7 +115,7 @@ class _MedicineLine(_Dated):
     code: Text = _from("ma_thuoc", "medicineCode", "mã thuốc")
     name: Text = _from("ten_thuoc", "medicineName", "tên thuốc")
     lot: Text = _from("so_lo", "batchNumber", "số lô")
-    quantity: WholeNumber = _from("so_luong", "quantity", "số lượng", gt=0)
+    quantity: Quantity = _from("so_luong", "quantity", "số lượng")
     unit_price: Money = _from("don_gia", "unitPrice", "đơn giá", ge=0)
     unit: Text = _from("don_vi_tinh", "unit", "đơn vị tính")
 
@@ -121,7 +125,7 @@ class _StockLine(_MedicineLine):
 
 
 class _ReceiptLine(_StockLine):
-    amount: Money | None = _optional("thanh_tien", "amount", "thành tiền")
+    amount: OptionalMoney = _optional("thanh_tien", "amount", "thành tiền")
 
 
 class _InvoiceLine(_MedicineLine):
@@ -129,8 +133,8 @@ class _InvoiceLine(_MedicineLine):
     strength: OptionalText = _optional("ham_luong", "strength", "hàm lượng")
     route: OptionalText = _optional("duong_dung", "route", "đường dùng")
     dosage: OptionalText = _optional("lieu_dung", "dosage", "liều dùng")
-    amount: Money | None = _optional("thanh_tien", "amount", "thành tiền")
-    conversion_ratio: Ratio | None = _optional("ty_le_quy_doi", "conversionRatio", "tỷ lệ quy đổi")
+    amount: OptionalMoney = _optional("thanh_tien", "amount", "thành tiền")
+    conversion_ratio: OptionalRatio = _optional("ty_le_quy_doi", "conversionRatio", "tỷ lệ quy đổi")
 
 
 class Receipt(Payload):

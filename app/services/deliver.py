@@ -8,8 +8,9 @@ answer holds up nobody else.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from threading import Event
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
@@ -22,7 +23,7 @@ from app.core.texts import say
 from app.documents import DocumentKind
 from app.domain.circuit import Access
 from app.domain.deliveries import Claimed, Exchange, Settlement
-from app.domain.errors import DatabaseUnavailable, ErrorCode, Problem
+from app.domain.errors import DatabaseUnavailable, ErrorCode, InfrastructureError, Problem
 from app.domain.kinds import Document, idempotency_key
 from app.domain.outcomes import Rejected, Unknown
 from app.domain.states import State
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 RATE_PAUSE_SECONDS = 0.05
 DATABASE_PAUSE_SECONDS = 1.0
+FACILITY_COLUMN = "ma_co_so"
+LONGEST_FACILITY = 50
 
 
 @dataclass(slots=True)
@@ -77,6 +80,7 @@ class _Batch:
 
     kind: DocumentKind
     token: str
+    half_time: datetime  # when half of the claims' time is over
     report: DeliverReport
 
 
@@ -131,12 +135,13 @@ class Deliver:
 
     async def run(self, kind: DocumentKind, codes: Sequence[str]) -> DeliverReport:
         """Deliver what is still to be delivered among `codes`."""
-        batch = _Batch(kind, str(uuid4()), DeliverReport(kind.name))
+        half_time = self._clock.now() + self._claim_time / 2
+        batch = _Batch(kind, str(uuid4()), half_time, DeliverReport(kind.name))
         if not self._stopping.is_set():
             claimed = await self._sql(self._claim, batch, codes)
             if claimed:
                 reached(Seam.AFTER_CLAIM)
-                await self._deliver(batch, claimed)
+                await self._deliver_or_give_back(batch, claimed)
         return batch.report
 
     def _claim(self, batch: _Batch, codes: Sequence[str]) -> list[Claimed]:
@@ -144,6 +149,16 @@ class Deliver:
             self._ledger.withdraw_offer(batch.kind, codes)
             return []
         return self._ledger.claim(batch.kind, codes, batch.token, expires_at=self._clock.now() + self._claim_time)
+
+    async def _deliver_or_give_back(self, batch: _Batch, claimed: Sequence[Claimed]) -> None:
+        """An error of ours (a table that is gone, a database that went away) is not the documents' fault: what
+        was not sent is given back at once instead of waiting for its claim to expire."""
+        try:
+            await self._deliver(batch, claimed)
+        except InfrastructureError:
+            with suppress(InfrastructureError):
+                await self._sql(self._ledger.release, batch.kind, [each.code for each in claimed], batch.token)
+            raise
 
     async def _deliver(self, batch: _Batch, claimed: Sequence[Claimed]) -> None:
         documents = await self._sql(self._source.load, batch.kind, [each.code for each in claimed])
@@ -177,7 +192,7 @@ class Deliver:
             document = documents.get(each.code)
             prepared = None if document is None else endpoint.prepare(document)
             if isinstance(prepared, Prepared):
-                ready.append(Ready(each, prepared))
+                ready.append(Ready(_at_home(each, document), prepared))
             else:
                 refused.append(self._judge.settlement(kind, each, self._refusal(prepared)))
         return ready, refused
@@ -227,8 +242,8 @@ class Deliver:
         waiting.extendleft(reversed(begun.later))
         if begun.later and not begun.started and not has_work:
             await asyncio.sleep(RATE_PAUSE_SECONDS)
-        if begun.paused:
-            # Nobody can send now: whoever takes these up when the pause is over finds them on the queue again.
+        if begun.paused or (begun.later and self._clock.now() > batch.half_time):
+            # Nobody can send now, or not so fast: whoever takes these up later finds them on the queue again.
             begun.held.extend(waiting)
             waiting.clear()
         await self._release(batch, begun.held)
@@ -322,6 +337,12 @@ class Deliver:
     async def _sql(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         result: T = await self._in_thread(call, *args, **kwargs)
         return result
+
+
+def _at_home(claimed: Claimed, document: Document | None) -> Claimed:
+    """The claim under the facility that the document names now: it may have been corrected since it was found."""
+    facility = "" if document is None else str(document.header.get(FACILITY_COLUMN) or "")
+    return replace(claimed, facility=facility[:LONGEST_FACILITY])
 
 
 def _sorted_by(verdicts: Sequence[bool], window: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:

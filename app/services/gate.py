@@ -76,10 +76,10 @@ class Gate:
         return found
 
     def _report_partner(self, found: Weather) -> None:
-        if not found.calls:
+        if not found.calls and not found.refused:
             return
         if self._is_known(PARTNER):
-            if found.failures < found.calls:
+            if found.failures < found.calls or not found.calls:  # an answer to somebody: it is there
                 self._circuits.close([PARTNER])
                 self._look_anew()
             else:

@@ -64,7 +64,7 @@ class Replay:
         """Settle an unknown outcome by an operator's word. False when the document's outcome is not unknown."""
         if verdict is Verdict.RESEND:
             selection = Selection(kind=kind.name, codes=(code,), state=State.UNKNOWN)
-            return self._ledger.requeue(selection, RESOLVE_RESEND, who=who, why=why) == 1
+            return self._ledger.requeue(selection, RESOLVE_RESEND, who=who, why=why, action="resolve") == 1
         transition = RESOLVE_ACCEPTED if verdict is Verdict.ACCEPTED else RESOLVE_REJECTED
         note = say(self._language, f"resolved_{verdict}", who=who, why=why, code=national_code or "")
         return self._ledger.resolve(kind, code, transition, who=who, why=why, note=note, national_code=national_code)

@@ -96,12 +96,14 @@ class Scan:
         if queue.waiting_messages(kind) >= limits.messages:
             return 0
         offered = 0
-        for codes in self._take(kind, limits.queued - self._ledger.count_offered(kind, limits.queued)):
+        batches = self._take(kind, limits.queued - self._ledger.count_offered(kind, limits.queued))
+        for position, codes in enumerate(batches):
             reached(Seam.BEFORE_OFFER)
             try:
                 queue.offer(kind, codes)
             except BrokerUnavailable:
-                self._ledger.withdraw_offer(kind, codes)
+                for unpublished in batches[position:]:
+                    self._ledger.withdraw_offer(kind, unpublished)
                 raise
             reached(Seam.AFTER_OFFER)
             offered += len(codes)

@@ -15,7 +15,7 @@ from app.documents import DocumentKind
 from app.domain.decide import Decision, RetryPolicy, decide, decide_after_death
 from app.domain.deliveries import Attempt, Claimed, Exchange, Settlement
 from app.domain.errors import ErrorCode, Problem, RowRefused
-from app.domain.outcomes import Accepted, Unknown
+from app.domain.outcomes import Accepted, Retry, Unknown
 from app.domain.states import State
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,8 @@ class Judge:
             now=self.clock.now(),
             chance=self.random.random(),
         )
-        exchange = Exchange(Unknown(problem), started_at=self.clock.now(), duration_ms=0)
+        outcome = Unknown(problem) if claimed.sent else Retry(problem)
+        exchange = Exchange(outcome, started_at=self.clock.now(), duration_ms=0)
         return replace(self._settlement(kind, claimed, exchange, decision, None), deaths=claimed.deaths)
 
     def _settlement(

@@ -19,6 +19,7 @@ from celery.__main__ import main as celery_main
 
 from app.core import seams
 from app.core.seams import Seam
+from tests.chaos.quick import shorten_pauses
 
 
 def death_at(seam: Seam, count: int, marker: Path, *, whole_service: bool) -> Callable[[Seam], None]:
@@ -64,6 +65,7 @@ def main() -> None:
     if given.command[:1] != ["celery"]:
         parser.error("after COUNT comes a celery command")
     seams.hook = death_at(given.seam, given.count, given.marker.absolute(), whole_service=given.whole_service)
+    shorten_pauses()
     sys.argv = given.command
     celery_main()
 

@@ -253,11 +253,11 @@ class Stage:
         """One more worker of a queue."""
         name = self._free_name(queue)
         options = ("-Q", queue, "-c", "1", "-n", f"{name}@%h")
-        return self._run(name, *self._mortal(death), "celery", "-A", "app.main.celery_app", "worker", *options)
+        return self._run(name, *self._launcher(death), "celery", "-A", "app.main.celery_app", "worker", *options)
 
-    def _mortal(self, death: Death | None) -> tuple[str, ...]:
+    def _launcher(self, death: Death | None) -> tuple[str, ...]:
         if death is None:
-            return ()
+            return ("tests.chaos.quick",)
         whole = ("--whole-service",) if death.whole_service else ()
         return ("tests.chaos.dying", *whole, "--marker", str(self.marker), death.seam.value, str(death.count))
 
@@ -372,4 +372,5 @@ def _as_log_row(document: Mapping[str, Any]) -> LogRow:
         (document["kind"], document["code"]),
         document["attempt"],
         document["outcome"],
+        late="late" in document["record"],
     )

@@ -29,6 +29,8 @@ class LogRow:
     document: Name
     attempt: int
     outcome: str
+    late: bool = False
+    """An answer that came after the claim was lost: kept for people, and no try of its own."""
 
 
 @dataclass(slots=True)
@@ -184,16 +186,17 @@ def _gaps(document: _Document) -> Iterator[str]:
     row = document.row
     if row is None:
         return
-    counted = sorted(each.attempt for each in document.log if each.outcome != "defer")
+    in_time = [each for each in document.log if not each.late]
+    counted = sorted(each.attempt for each in in_time if each.outcome != "defer")
     if counted != list(range(1, row.attempts + 1)):
         yield f"{row.attempts} tries counted, but log rows for {counted}"
-    perhaps_arrived = sum(each.outcome in {"accepted", "unknown"} for each in document.log)
+    perhaps_arrived = sum(each.outcome in {"accepted", "unknown"} for each in in_time)
     if document.arrivals > perhaps_arrived:
         yield f"arrived {document.arrivals} times, but the log knows of {perhaps_arrived}"
 
 
 def _log_in_sql(gateway: Gateway) -> list[LogRow]:
     columns = attempt.c
-    rows = select(columns.id, columns.kind, columns.code, columns.attempt, columns.outcome)
+    rows = select(columns.id, columns.kind, columns.code, columns.attempt, columns.outcome, columns.record)
     with reading(gateway.engine) as connection:
         return [LogRow(row.id, (row.kind, row.code), row.attempt, row.outcome) for row in connection.execute(rows)]

@@ -163,11 +163,13 @@ def test_a_partner_that_is_down_costs_no_attempt_and_shows_as_waiting(
 
 
 def test_retry_and_park_move_what_is_selected_and_are_audited(
-    hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    make_roles: Callable[..., Roles], hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
 ) -> None:
-    for number in range(4):
+    for number in range(1, 4):
         receipt(source, f"PN{number}", ma_co_so=None if number < 3 else "CS1")
     answer(hermes, "sync")
+    receipt(source, "PN0")
+    answer(make_roles(api_base_url="http://127.0.0.1:9"), "sync")
     parked = answer(hermes, "park", "PN0", "--kind", "phieu_nhap", "--yes", "--why", "chờ lô", "--who", "trực đêm")
     assert parked["documents"] == 1
     assert header(source, "PN0")[0] == 3

@@ -732,12 +732,10 @@ class Machine(RuleBasedStateMachine):
     def the_first_document(self, quality: Quality) -> None:
         self.a_document_is_written(0, quality)
 
+    @precondition(lambda self: self._absent())
     @rule(pick=picks, quality=st.sampled_from([Quality.GOOD, Quality.GOOD, *Quality]))
     def a_document_is_written(self, pick: int, quality: Quality) -> None:
-        absent = [number for number in range(DOCUMENTS) if _code(number) not in self._inspector.books.source]
-        if not absent:
-            return
-        number = absent[pick % len(absent)]
+        number = self._any(self._absent(), pick)
         header = {
             **self._samples[number].header,
             KIND.code_column: _code(number),
@@ -773,6 +771,9 @@ class Machine(RuleBasedStateMachine):
             connection.execute(update(KIND.header).where(KIND.code == code).values(status_phieu=status))
         self._look(Step(Actor.SOURCE))
 
+    def _absent(self) -> list[int]:
+        return [number for number in range(DOCUMENTS) if _code(number) not in self._inspector.books.source]
+
     def _write_lines(self, number: int, quality: Quality) -> None:
         lines = [{**line, KIND.code_column: _code(number)} for line in self._samples[number].lines]
         if quality is Quality.DEFECTIVE:
@@ -802,6 +803,7 @@ class Machine(RuleBasedStateMachine):
         self._scanner.discover(KIND, 100)
         self._look_at_scanner()
 
+    @precondition(lambda self: self._in(S))
     @rule()
     def a_rescuer_stalls_before_it_settles(self) -> None:
         self._scanner.stalls = True
@@ -961,10 +963,10 @@ class Machine(RuleBasedStateMachine):
         moved = self._replay.run(Action.RETRY, Selection(kind=KIND.name, codes=codes), **WHO)
         assert self._look(Step(Actor.RETRY, codes=codes or None)) == moved
 
-    @precondition(lambda self: self._inspector.books.deliveries)
+    @precondition(lambda self: self._in(A))
     @rule(pick=picks)
     def an_operator_sends_again_what_was_accepted(self, pick: int) -> None:
-        codes = self._selected(pick)
+        codes = (self._any(self._in(A), pick),)
         selection = Selection(kind=KIND.name, codes=codes, state=State.ACCEPTED)
         moved = self._replay.run(Action.RETRY, selection, **WHO)
         assert self._look(Step(Actor.RESEND, codes=codes)) == moved
@@ -976,10 +978,10 @@ class Machine(RuleBasedStateMachine):
         moved = self._replay.run(Action.PARK, Selection(kind=KIND.name, codes=codes), **WHO)
         assert self._look(Step(Actor.PARK, codes=codes)) == moved
 
-    @precondition(lambda self: self._unknown())
+    @precondition(lambda self: self._in(U))
     @rule(pick=picks, verdict=st.sampled_from(Verdict), national_code=st.sampled_from([None, "QG-X"]))
     def an_operator_resolves(self, pick: int, verdict: Verdict, national_code: str | None) -> None:
-        code = self._any(self._unknown(), pick)
+        code = self._any(self._in(U), pick)
         row = self._inspector.books.deliveries[code]
         if verdict is not Verdict.RESEND:
             self._inspector.resolved.add((code, row.revision))
@@ -1007,8 +1009,8 @@ class Machine(RuleBasedStateMachine):
     def _selected(self, pick: int, everything: bool = False) -> tuple[str, ...]:
         return () if everything else (self._any(self._inspector.books.deliveries, pick),)
 
-    def _unknown(self) -> list[str]:
-        return [code for code, row in self._inspector.books.deliveries.items() if row.state is U]
+    def _in(self, *states: State) -> list[str]:
+        return [code for code, row in self._inspector.books.deliveries.items() if row.state in states]
 
     # always, and in the end
 
