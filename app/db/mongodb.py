@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
 
-from pymongo import ASCENDING, MongoClient
+from pymongo import ASCENDING, MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from app.core.config import Settings, reveal
@@ -74,7 +74,9 @@ class MongoLogStore:
                 client.close()
                 raise
             self._client = client
-        return self._client[self._settings.mongo_db_name][COLLECTION]
+        # Journaled: what was only in the server's memory would be gone with it, and from SQL it is deleted (P8).
+        concern = WriteConcern(**{**self._client.write_concern.document, "j": True})
+        return self._client[self._settings.mongo_db_name].get_collection(COLLECTION, write_concern=concern)
 
     def _ensure_indexes(self, client: MongoClient[dict[str, Any]]) -> None:
         database = client[self._settings.mongo_db_name]

@@ -38,7 +38,7 @@ class CircuitPolicy:
 
     window: timedelta = timedelta(seconds=30)
     least_calls: int = 10
-    share: float = 0.5
+    share: float = 0.8
     first_pause: timedelta = timedelta(seconds=30)
     longest_pause: timedelta = timedelta(minutes=10)
 

@@ -23,6 +23,7 @@ from app.core.logging import configure_logging
 from app.documents import ALL_KINDS
 from app.domain.errors import ConfigError, HermesError
 from app.main import celery_app
+from app.tasks import forgiving_qos
 from app.wiring import Gateway, process_gateway
 
 log = structlog.get_logger(__name__)
@@ -111,6 +112,11 @@ def close_runtime() -> None:
 @signals.setup_logging.connect
 def _use_our_logging(**_: Any) -> None:
     configure_logging(get_settings())
+
+
+@signals.celeryd_init.connect
+def _survive_a_silent_redis(**_: Any) -> None:
+    forgiving_qos.install()
 
 
 @signals.celeryd_after_setup.connect

@@ -334,7 +334,17 @@ WIDE = {"SEND_CONCURRENCY": 20}
 """A hang holds up a batch for as long as the timeout; larger batches keep a storm's round short."""
 
 
-@scenario("partner-storm", partner={"faults": "storm", "hang_seconds": 3}, faults=None, settings=WIDE)
+STORM_SECONDS = 120.0
+"""A storm opens the circuit again and again, and up to four tries of every document go wrong."""
+
+
+@scenario(
+    "partner-storm",
+    partner={"faults": "storm", "hang_seconds": 3},
+    faults=None,
+    settings=WIDE,
+    patience_seconds=STORM_SECONDS,
+)
 def partner_storm(stage: Stage) -> None:
     """Half of all tries go wrong in every way there is; hangs last longer than our timeout."""
     with stage.striking():
@@ -346,6 +356,7 @@ def partner_storm(stage: Stage) -> None:
     partner={"faults": "storm", "hang_seconds": 3, "duplicates": "accept"},
     faults=None,
     settings={**WIDE, "UNKNOWN_OUTCOME_POLICY": "hold"},
+    patience_seconds=STORM_SECONDS,
 )
 def partner_storm_no_recognition(stage: Stage) -> None:
     """The storm at a partner that recognises no duplicate, with UNKNOWN_OUTCOME_POLICY=hold."""

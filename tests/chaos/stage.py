@@ -123,13 +123,14 @@ class MongoServer:
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a scenario wants on its stage: settings on top of the short times, options and faults of the partner,
-    a log store, and through which connections a proxy leads."""
+    a log store, through which connections a proxy leads, and how long the last answer may take."""
 
     settings: Mapping[str, object] = field(default_factory=dict)
     partner: Mapping[str, Any] = field(default_factory=dict)
     faults: list[dict[str, Any]] | None = field(default_factory=lambda: BUSY)
     mongo: bool = False
     proxied: frozenset[str] = frozenset()
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 @dataclass(slots=True)
@@ -351,7 +352,7 @@ class Stage:
             return self.finished()
 
         try:
-            wait_for(finished, "every document has its final answer")
+            wait_for(finished, "every document has its final answer", self._needs.patience_seconds)
         except NeverCame:
             return False
         return True

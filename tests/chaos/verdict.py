@@ -4,6 +4,7 @@ Apart from `app.demo.show.prove` on purpose: that one says whether the books agr
 what is there twice and what disagrees, and it knows what was put into the source.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -199,4 +200,7 @@ def _log_in_sql(gateway: Gateway) -> list[LogRow]:
     columns = attempt.c
     rows = select(columns.id, columns.kind, columns.code, columns.attempt, columns.outcome, columns.record)
     with reading(gateway.engine) as connection:
-        return [LogRow(row.id, (row.kind, row.code), row.attempt, row.outcome) for row in connection.execute(rows)]
+        return [
+            LogRow(row.id, (row.kind, row.code), row.attempt, row.outcome, late="late" in json.loads(row.record))
+            for row in connection.execute(rows)
+        ]

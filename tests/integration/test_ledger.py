@@ -1029,6 +1029,18 @@ def test_rescue_of_one_kind_leaves_the_others(bench: Bench, kind: DocumentKind) 
 
 
 @each_kind
+def test_what_was_never_sent_is_released_and_not_taken_over(bench: Bench, kind: DocumentKind) -> None:
+    """P5: it is certain that the partner has not seen it."""
+    bench.queue(kind, ["UNSENT"])
+    bench.claim(kind, ["UNSENT"])
+    bench.clock.forward(minutes=2)
+
+    assert bench.take_over(kind) == []
+    assert bench.row(kind, "UNSENT").claim_token == WORKER
+    assert bench.ledger.release_expired(kind) == 1
+
+
+@each_kind
 def test_a_take_over_is_bounded_and_starts_with_the_oldest(bench: Bench, kind: DocumentKind) -> None:
     for code in ("C3", "A1", "B2"):
         bench.bring(kind, code, State.SENDING)

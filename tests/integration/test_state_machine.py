@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,13 +26,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -153,7 +153,7 @@ class Request:
 
     code: str
     revision: int
-    waiter: asyncio.Future[Exchange | None] | None
+    waiter: asyncio.Future[Exchange | None] | None = field(repr=False)
     asks: bool = False
 
 
@@ -318,9 +318,11 @@ class Worker:
         clock: SettableClock,
         judge: Judge,
         partner: "Machine",
+        name: str,
         *,
         looks_up: bool,
     ) -> None:
+        self._name = name
         self._stage = stage
         self._partner = partner
         self.ledger = WatchedLedger(stage.engine, stage.source, clock)
@@ -342,6 +344,9 @@ class Worker:
             stopping=self.stopping,
             looks_up=looks_up,
         )
+
+    def __repr__(self) -> str:
+        return self._name
 
     def take(self, codes: Sequence[str]) -> None:
         """A message from the queue."""
@@ -699,7 +704,8 @@ class Quality(StrEnum):
 
 
 class Machine(RuleBasedStateMachine):
-    """Everything that can happen, in any order."""
+    """Everything that can happen, in any order. Few rules with many ways each, since Hypothesis leaves out some rules
+    of each example: no example may be without its workers."""
 
     def __init__(self, stage: Stage, policy: UnknownPolicy) -> None:
         super().__init__()
@@ -710,13 +716,13 @@ class Machine(RuleBasedStateMachine):
         self._inspector = Inspector(stage.engine, self._clock, self._book, policy)
         retry = RetryPolicy(RetrySchedule(SCHEDULE), policy)
         self._judge = Judge(retry, Language.VI, self._clock, Random(1))  # noqa: S311  repeatable jitter
-        self._circuits = SqlCircuits(stage.engine, self._clock)
         self._scanner = WatchedLedger(stage.engine, stage.source, self._clock)
-        rescue = Rescue(self._scanner, self._judge, self._clock, CLAIM_SECONDS)
+        self._rescue = Rescue(self._scanner, self._judge, self._clock, CLAIM_SECONDS)
         limits = ScanLimits(batch=2, queued=4, reoffer_after=REOFFER)
-        self._scan = Scan(self._scanner, rescue, make_gate(stage, self._clock), self._clock, limits)
-        self._rescue = rescue
-        self._replay = Replay(SqlLedger(stage.engine, stage.source, self._clock), self._circuits, Language.VI)
+        self._scan = Scan(self._scanner, self._rescue, make_gate(stage, self._clock), self._clock, limits)
+        circuits = SqlCircuits(stage.engine, self._clock)
+        self._replay = Replay(SqlLedger(stage.engine, stage.source, self._clock), circuits, Language.VI)
+        self._names = count(1)
         self._workers = [self._new_worker() for _ in range(WORKERS)]
         self._buried: list[Worker] = []
         self._messages: deque[tuple[str, ...]] = deque()
@@ -726,16 +732,107 @@ class Machine(RuleBasedStateMachine):
         self._quality: dict[str, Quality] = {}
         self._samples = list(generate(KIND.name, DOCUMENTS, seed=1, today=TODAY, defect_every=0))
 
+    @initialize(qualities=st.lists(st.sampled_from(Quality), min_size=1, max_size=DOCUMENTS))
+    def documents_are_written(self, qualities: list[Quality]) -> None:
+        for number, quality in enumerate(qualities):
+            self._write(number, quality)
+
+    @rule(pick=picks, which=picks, quality=st.sampled_from(Quality), status=st.sampled_from([0, 2, None]))
+    def the_source_changes(self, pick: int, which: int, quality: Quality, status: int | None) -> None:
+        there = sorted(self._inspector.books.source)
+        absent = [number for number in range(DOCUMENTS) if _code(number) not in there]
+        ways: list[Callable[[], None]] = []
+        if there:
+            code = self._any(there, which)
+            ways += [partial(self._reopen, code, status)] * 2
+            ways += [partial(self._edit, code, quality), partial(self._delete, code)]
+        if absent:
+            ways.append(partial(self._write, self._any(absent, which), quality))
+        self._go(ways, pick)
+
+    @rule(moves=st.lists(st.tuples(picks, st.sampled_from(Answer)), min_size=1, max_size=6))
+    def work_goes_on(self, moves: list[tuple[int, Answer]]) -> None:
+        """Messages are taken, workers come to their next halt, the partner answers; scans when there is nothing."""
+        for pick, answer in moves:
+            ways: list[Callable[[], None]] = [partial(self._work, worker) for worker in self._workers if worker.halted]
+            ways += [partial(self._answer, request, answer) for request in self._wire if request.waiter is not None]
+            if self._messages:
+                ways.append(partial(self._take_message, pick))
+            self._go(ways or [self._tick], pick)
+
+    @rule(moves=st.lists(st.tuples(picks, st.sampled_from(Answer)), min_size=1, max_size=6))
+    def work_goes_on_as_well(self, moves: list[tuple[int, Answer]]) -> None:
+        """Once more: it is what happens most."""
+        self.work_goes_on(moves)
+
+    @rule(answer=st.sampled_from(Answer))
+    def a_scan_and_whole_deliveries(self, answer: Answer) -> None:
+        self._tick()
+        worker = self._new_worker()
+        while self._messages:
+            worker.take(self._messages.popleft())
+            self._finish(worker, answer)
+
+    @rule(seconds=st.sampled_from([1, 31, 125, 310, 650, 4000, 90_000]))
+    def time_passes(self, seconds: int) -> None:
+        self._clock.move(seconds=seconds)
+        self._tick()
+
+    @rule(seconds=st.sampled_from([90, 280, 400, 7200, 200_000]))
+    def the_clock_is_set_back(self, seconds: int) -> None:
+        self._clock.move(seconds=-seconds)
+        self._inspector.set_back += 1
+
+    @rule(pick=picks, which=picks, answer=st.sampled_from(Answer))
+    def an_accident_happens(self, pick: int, which: int, answer: Answer) -> None:
+        at_work = [worker for worker in self._workers if worker.runs]
+        halted = [worker for worker in at_work if worker.halted]
+        ways: list[Callable[[], None]] = [self._tick_without_broker, self._tick_whose_messages_are_lost]
+        ways.append(self._discover_and_die)
+        if at_work:
+            ways.append(partial(self._bury, self._any(at_work, which)))
+            ways.append(self._any(at_work, which).stopping.set)
+        if halted:
+            ways.append(partial(self._work, self._any(halted, which), unnoticed=True))
+        if self._wire:
+            ways.append(partial(self._answer, self._any(self._wire, which), answer))
+        if self._messages:
+            ways.append(self._messages.clear)
+            ways.append(partial(self._take_message, which, redelivered=True))
+        if self._in(S):
+            ways.append(self._rescue_and_stall)
+        if self._stalled:
+            ways.append(partial(self._go_on_rescuing, which, unnoticed=answer is Answer.UNHEARD))
+        self._go(ways, pick)
+
+    @rule(pick=picks, which=picks, verdict=st.sampled_from(Verdict), facility=st.sampled_from([PARTNER, *FACILITIES]))
+    def an_operator_acts(self, pick: int, which: int, verdict: Verdict, facility: str) -> None:
+        ways: list[Callable[[], None]] = [partial(self._pause, facility)]
+        if self._inspector.books.pauses:
+            ways += [partial(self._resume, self._any(self._inspector.books.pauses, which))] * 2
+        if self._inspector.books.deliveries:
+            code = self._any(self._inspector.books.deliveries, which)
+            ways += [partial(self._retry, (code,)), partial(self._retry, ()), partial(self._park, code)]
+        if self._in(A):
+            ways.append(partial(self._send_again, self._any(self._in(A), which)))
+        if self._in(U):
+            ways += [partial(self._resolve, self._any(self._in(U), which), verdict, facility or None)] * 2
+        self._go(ways, pick)
+
+    @invariant()
+    def nothing_moves_by_itself(self) -> None:
+        self._look(Step(Actor.NOBODY))
+
+    def teardown(self) -> None:
+        try:
+            if self._inspector.sound:
+                self._everything_comes_to_its_end()
+        finally:
+            self._stage.bury()
+
     # the source's own program
 
-    @initialize(quality=st.sampled_from(Quality))
-    def the_first_document(self, quality: Quality) -> None:
-        self.a_document_is_written(0, quality)
-
-    @precondition(lambda self: self._absent())
-    @rule(pick=picks, quality=st.sampled_from([Quality.GOOD, Quality.GOOD, *Quality]))
-    def a_document_is_written(self, pick: int, quality: Quality) -> None:
-        number = self._any(self._absent(), pick)
+    def _write(self, number: int, quality: Quality) -> None:
         header = {
             **self._samples[number].header,
             KIND.code_column: _code(number),
@@ -744,68 +841,53 @@ class Machine(RuleBasedStateMachine):
         }
         with writing(self._stage.engine) as connection:
             connection.execute(insert(KIND.header), [header])
-        self._write_lines(number, quality)
+        self._edit(_code(number), quality)
+
+    def _edit(self, code: str, quality: Quality) -> None:
+        lines = [{**line, KIND.code_column: code} for line in self._samples[_number(code)].lines]
+        if quality is Quality.DEFECTIVE:
+            lines[0]["so_luong"] = 0
+        with writing(self._stage.engine) as connection:
+            connection.execute(delete(KIND.lines).where(KIND.line_code == code))
+            if quality is not Quality.LINELESS:
+                connection.execute(insert(KIND.lines), lines)
+        self._quality[code] = quality
         self._look(Step(Actor.SOURCE))
 
-    @precondition(lambda self: self._inspector.books.source)
-    @rule(pick=picks, quality=st.sampled_from(Quality))
-    def a_document_is_edited(self, pick: int, quality: Quality) -> None:
-        code = self._any(self._inspector.books.source, pick)
-        self._write_lines(_number(code), quality)
-        self._look(Step(Actor.SOURCE))
-
-    @precondition(lambda self: self._inspector.books.source)
-    @rule(pick=picks)
-    def a_document_is_deleted(self, pick: int) -> None:
-        code = self._any(self._inspector.books.source, pick)
+    def _delete(self, code: str) -> None:
         with writing(self._stage.engine) as connection:
             connection.execute(delete(KIND.lines).where(KIND.line_code == code))
             connection.execute(delete(KIND.header).where(KIND.code == code))
         self._look(Step(Actor.SOURCE))
 
-    @precondition(lambda self: self._inspector.books.source)
-    @rule(pick=picks, status=st.sampled_from([0, 2, None]))
-    def a_document_is_reopened(self, pick: int, status: int | None) -> None:
-        code = self._any(self._inspector.books.source, pick)
+    def _reopen(self, code: str, status: int | None) -> None:
         with writing(self._stage.engine) as connection:
             connection.execute(update(KIND.header).where(KIND.code == code).values(status_phieu=status))
         self._look(Step(Actor.SOURCE))
 
-    def _absent(self) -> list[int]:
-        return [number for number in range(DOCUMENTS) if _code(number) not in self._inspector.books.source]
-
-    def _write_lines(self, number: int, quality: Quality) -> None:
-        lines = [{**line, KIND.code_column: _code(number)} for line in self._samples[number].lines]
-        if quality is Quality.DEFECTIVE:
-            lines[0]["so_luong"] = 0
-        with writing(self._stage.engine) as connection:
-            connection.execute(delete(KIND.lines).where(KIND.line_code == _code(number)))
-            if quality is not Quality.LINELESS:
-                connection.execute(insert(KIND.lines), lines)
-        self._quality[_code(number)] = quality
-
     # scan and rescue
 
-    @rule(accident=st.sampled_from([None, None, "broker down", "messages lost"]))
-    def a_scan(self, accident: str | None = None) -> None:
-        self._broker_is_up = accident != "broker down"
-        before = len(self._messages)
-        try:
-            self._scan.run(KIND, self)
-        except BrokerUnavailable:
-            assert not self._broker_is_up
-        if accident == "messages lost":
-            self._messages = deque(list(self._messages)[:before])
+    def _tick(self) -> None:
+        self._scan.run(KIND, self)
         self._look_at_scanner()
 
-    @rule()
-    def a_scan_that_dies_after_discovering(self) -> None:
+    def _tick_without_broker(self) -> None:
+        self._broker_is_up = False
+        with suppress(BrokerUnavailable):
+            self._scan.run(KIND, self)
+        self._broker_is_up = True
+        self._look_at_scanner()
+
+    def _tick_whose_messages_are_lost(self) -> None:
+        before = list(self._messages)
+        self._tick()
+        self._messages = deque(before)
+
+    def _discover_and_die(self) -> None:
         self._scanner.discover(KIND, 100)
         self._look_at_scanner()
 
-    @precondition(lambda self: self._in(S))
-    @rule()
-    def a_rescuer_stalls_before_it_settles(self) -> None:
+    def _rescue_and_stall(self) -> None:
         self._scanner.stalls = True
         try:
             self._rescue.run(KIND)
@@ -815,17 +897,12 @@ class Machine(RuleBasedStateMachine):
             self._scanner.stalls = False
         self._look_at_scanner()
 
-    @precondition(lambda self: self._stalled)
-    @rule(pick=picks)
-    def a_stalled_rescuer_goes_on(self, pick: int) -> None:
-        stalled = self._stalled.pop(pick % len(self._stalled))
+    def _go_on_rescuing(self, which: int, *, unnoticed: bool) -> None:
+        stalled = self._stalled.pop(which % len(self._stalled))
+        self._scanner.unnoticed = unnoticed
         self._scanner.settle(KIND, stalled.settlements, stalled.token)
+        self._scanner.unnoticed = False
         self._look_at_scanner(Actor.RESCUER, {stalled.token})
-
-    @precondition(lambda self: self._messages)
-    @rule()
-    def the_broker_is_wiped(self) -> None:
-        self._messages.clear()
 
     def offer(self, kind: DocumentKind, codes: Sequence[str]) -> None:
         """The queue."""
@@ -843,45 +920,14 @@ class Machine(RuleBasedStateMachine):
 
     # workers
 
-    @precondition(lambda self: self._messages)
-    @rule(pick=picks, redelivered=st.booleans())
-    def a_worker_takes_a_message(self, pick: int, redelivered: bool = False) -> None:
-        codes = self._messages[0] if redelivered else self._messages.popleft()
-        self._workers[pick % WORKERS].take(codes)
-
-    @precondition(lambda self: self._busy())
-    @rule(pick=picks, calls=st.integers(1, 5), unnoticed=st.sampled_from([False, False, True]))
-    def a_worker_goes_on(self, pick: int, calls: int, unnoticed: bool = False) -> None:
-        worker = self._any(self._busy(), pick)
-        for _ in range(calls):
-            if worker.halted:
-                self._work(worker, unnoticed=unnoticed)
-
-    @precondition(lambda self: any(worker.runs for worker in self._workers))
-    @rule(pick=picks)
-    def a_worker_dies(self, pick: int) -> None:
-        at_work = [worker for worker in self._workers if worker.runs]
-        self._bury(self._any(at_work, pick))
-
-    @precondition(lambda self: any(worker.runs for worker in self._workers))
-    @rule(pick=picks)
-    def a_worker_is_asked_to_stop(self, pick: int) -> None:
-        self._any([worker for worker in self._workers if worker.runs], pick).stopping.set()
-
-    @rule(answer=st.sampled_from(Answer))
-    def a_scan_and_a_whole_delivery(self, answer: Answer) -> None:
-        self.a_scan()
-        worker = self._new_worker()
-        while self._messages:
-            worker.take(self._messages.popleft())
-            self._finish(worker, answer)
-
     def _new_worker(self) -> Worker:
         looks_up = self._judge.policy.unknown is UnknownPolicy.LOOKUP
-        return Worker(self._stage, self._clock, self._judge, self, looks_up=looks_up)
+        name = f"worker {next(self._names)}"
+        return Worker(self._stage, self._clock, self._judge, self, name, looks_up=looks_up)
 
-    def _busy(self) -> list[Worker]:
-        return [worker for worker in self._workers if worker.halted]
+    def _take_message(self, which: int, *, redelivered: bool = False) -> None:
+        codes = self._messages[0] if redelivered else self._messages.popleft()
+        self._workers[which % WORKERS].take(codes)
 
     def _work(self, worker: Worker, *, unnoticed: bool = False) -> None:
         worker.ledger.unnoticed = unnoticed
@@ -925,11 +971,6 @@ class Machine(RuleBasedStateMachine):
         self._wire.append(Request(code, revision, waiter, asks))
         return waiter
 
-    @precondition(lambda self: self._wire)
-    @rule(pick=picks, answer=st.sampled_from(Answer))
-    def the_partner_answers(self, pick: int, answer: Answer) -> None:
-        self._answer(self._any(self._wire, pick), answer)
-
     def _answer(self, request: Request, answer: Answer) -> None:
         outcome = self._book.answer(request, answer)
         self._inspector.check_copies(request.code, request.revision)
@@ -943,104 +984,58 @@ class Machine(RuleBasedStateMachine):
             self._stage.run_until_halted()
         self._look(Step(Actor.NOBODY))
 
-    # time
-
-    @rule(seconds=st.sampled_from([1, 31, 125, 310, 1300, 4000, 90_000]))
-    def time_passes(self, seconds: int) -> None:
-        self._clock.move(seconds=seconds)
-
-    @rule(seconds=st.sampled_from([90, 280, 400, 7200, 200_000]))
-    def the_clock_is_set_back(self, seconds: int) -> None:
-        self._clock.move(seconds=-seconds)
-        self._inspector.set_back += 1
-
     # operators
 
-    @precondition(lambda self: self._inspector.books.deliveries)
-    @rule(pick=picks, everything=st.booleans())
-    def an_operator_retries(self, pick: int, everything: bool) -> None:
-        codes = self._selected(pick, everything)
+    def _retry(self, codes: tuple[str, ...]) -> None:
         moved = self._replay.run(Action.RETRY, Selection(kind=KIND.name, codes=codes), **WHO)
         assert self._look(Step(Actor.RETRY, codes=codes or None)) == moved
 
-    @precondition(lambda self: self._in(A))
-    @rule(pick=picks)
-    def an_operator_sends_again_what_was_accepted(self, pick: int) -> None:
-        codes = (self._any(self._in(A), pick),)
-        selection = Selection(kind=KIND.name, codes=codes, state=State.ACCEPTED)
-        moved = self._replay.run(Action.RETRY, selection, **WHO)
-        assert self._look(Step(Actor.RESEND, codes=codes)) == moved
+    def _send_again(self, code: str) -> None:
+        selection = Selection(kind=KIND.name, codes=(code,), state=State.ACCEPTED)
+        assert self._replay.run(Action.RETRY, selection, **WHO) == 1
+        assert self._look(Step(Actor.RESEND, codes={code})) == 1
 
-    @precondition(lambda self: self._inspector.books.deliveries)
-    @rule(pick=picks)
-    def an_operator_parks(self, pick: int) -> None:
-        codes = self._selected(pick)
-        moved = self._replay.run(Action.PARK, Selection(kind=KIND.name, codes=codes), **WHO)
-        assert self._look(Step(Actor.PARK, codes=codes)) == moved
+    def _park(self, code: str) -> None:
+        moved = self._replay.run(Action.PARK, Selection(kind=KIND.name, codes=(code,)), **WHO)
+        assert self._look(Step(Actor.PARK, codes={code})) == moved
 
-    @precondition(lambda self: self._in(U))
-    @rule(pick=picks, verdict=st.sampled_from(Verdict), national_code=st.sampled_from([None, "QG-X"]))
-    def an_operator_resolves(self, pick: int, verdict: Verdict, national_code: str | None) -> None:
-        code = self._any(self._in(U), pick)
-        row = self._inspector.books.deliveries[code]
+    def _resolve(self, code: str, verdict: Verdict, national_code: str | None) -> None:
+        here = (code, self._inspector.books.deliveries[code].revision)
         if verdict is not Verdict.RESEND:
-            self._inspector.resolved.add((code, row.revision))
-            self._inspector.confirmed.add((code, row.revision))
+            self._inspector.resolved.add(here)
+            self._inspector.confirmed.add(here)
         given = national_code if verdict is Verdict.ACCEPTED else None
         assert self._replay.resolve(KIND, code, verdict, national_code=given, **WHO)
         assert self._look(Step(Actor.RESOLVE, codes={code})) == 1
         expected = {Verdict.ACCEPTED: A, Verdict.REJECT: R, Verdict.RESEND: Q}[verdict]
         assert self._inspector.books.deliveries[code].state is expected
 
-    @rule(facility=st.sampled_from([PARTNER, *FACILITIES]))
-    def an_operator_pauses(self, facility: str) -> None:
+    def _pause(self, facility: str) -> None:
         self._replay.pause(facility, **WHO)
         self._inspector.paused[facility] = (self._clock.now(), self._inspector.set_back)
         self._look(Step(Actor.NOBODY))
 
-    @precondition(lambda self: self._inspector.books.pauses)
-    @rule(pick=picks)
-    def an_operator_resumes(self, pick: int) -> None:
-        facility = self._any(self._inspector.books.pauses, pick)
+    def _resume(self, facility: str) -> None:
         self._inspector.paused.pop(facility, None)
         assert self._replay.resume(facility, **WHO)
         self._look(Step(Actor.NOBODY))
 
-    def _selected(self, pick: int, everything: bool = False) -> tuple[str, ...]:
-        return () if everything else (self._any(self._inspector.books.deliveries, pick),)
-
-    def _in(self, *states: State) -> list[str]:
-        return [code for code, row in self._inspector.books.deliveries.items() if row.state in states]
-
-    # always, and in the end
-
-    @invariant()
-    def nothing_moves_by_itself(self) -> None:
-        self._look(Step(Actor.NOBODY))
-
-    def teardown(self) -> None:
-        try:
-            if self._inspector.sound:
-                self._everything_comes_to_its_end()
-        finally:
-            self._stage.bury()
+    # in the end
 
     def _everything_comes_to_its_end(self) -> None:
         """P1: all processes die, the broker is wiped, the partner is well and operators have let go: within hours
-        every document has its answer or waits for a person, and the partner has one copy of it."""
+        every document has its answer or waits for a person."""
         self._messages.clear()
         for facility in list(self._inspector.paused):
-            self._inspector.paused.pop(facility)
-            self._replay.resume(facility, **WHO)
+            self._resume(facility)
         hoped = set(self._to_be_accepted())
         for _ in range(60):
-            self._clock.move(minutes=5)
-            self.a_scan_and_a_whole_delivery(Answer.ACCEPTS)
             if not self._open():
                 break
-        books = self._inspector.books
-        assert self._open() == []
-        for code, row in books.deliveries.items():
+            self._clock.move(minutes=5)
+            self.a_scan_and_whole_deliveries(Answer.ACCEPTS)
+        assert self._open() == [], "still not sent after five hours"
+        for code, row in self._inspector.books.deliveries.items():
             assert code not in hoped or row.state is A, f"{code} is {row.state}"
 
     def _to_be_accepted(self) -> Iterator[str]:
@@ -1048,26 +1043,45 @@ class Machine(RuleBasedStateMachine):
         books = self._inspector.books
         for code, told in books.source.items():
             row = books.deliveries.get(code)
-            if self._quality[code] is Quality.GOOD and (row is None or row.state is not S):
-                due = row is not None and row.due_at is not None
-                closed = row is None or row.state in CLOSED
-                if due or (closed and told.status in TO_SEND):
+            if self._quality[code] is not Quality.GOOD or (row is not None and row.state is S):
+                continue
+            if row is None or row.state in CLOSED:
+                if told.status in TO_SEND:
                     yield code
+            elif row.due_at is not None:
+                yield code
 
     def _open(self) -> list[str]:
         books = self._inspector.books
-        ledger = [row.code for row in books.deliveries.values() if row.state not in CLOSED and row.due_at is not None]
-        closed = {code for code, row in books.deliveries.items() if row.state in CLOSED}
+        due = [row.code for row in books.deliveries.values() if row.due_at is not None]
+        waiting = {code for code, row in books.deliveries.items() if row.state not in CLOSED}
         asking = {code for code, told in books.source.items() if told.status in TO_SEND}
-        return ledger + sorted(asking - (books.deliveries.keys() - closed))
+        return due + sorted(asking - waiting)
+
+    # the parts
 
     def _look(self, step: Step) -> int:
         return self._inspector.look(step)
 
+    def _in(self, *states: State) -> list[str]:
+        return [code for code, row in self._inspector.books.deliveries.items() if row.state in states]
+
+    def _go(self, ways: Sequence[Callable[[], None]], pick: int) -> None:
+        way = ways[pick % len(ways)]
+        note(f"  {_described(way)}")
+        way()
+
     @staticmethod
-    def _any(several: Iterable[Any], pick: int) -> Any:
+    def _any(several: Iterable[Any], which: int) -> Any:
         options = list(several)
-        return options[pick % len(options)]
+        return options[which % len(options)]
+
+
+def _described(way: Any) -> str:
+    """One of the ways, as it is read in a failing example."""
+    if not isinstance(way, partial):
+        return str(way.__name__)
+    return f"{way.func.__name__}({', '.join(map(str, way.args))}{way.keywords or ''})"
 
 
 def _code(number: int) -> str:
