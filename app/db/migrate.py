@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mssql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.db.engine import reading, writing
+from app.db.engine import patiently, reading, writing
 from app.documents import SOURCE
 from app.domain.errors import SchemaError
 
@@ -20,6 +20,7 @@ VERSION_TABLE = "hermes_schema_version"
 DIALECTS: dict[str, type[Dialect]] = {"mssql": mssql.dialect, "sqlite": sqlite.dialect}
 
 
+@patiently
 def upgrade(engine: Engine) -> None:
     """Bring the ledger to this program's version; does nothing when it is there. Raises SchemaError when it is
     newer."""
@@ -64,6 +65,7 @@ def _require_known(found: str) -> None:
         raise SchemaError(f"The ledger has version {found}, which is newer than this program. Upgrade the program.")
 
 
+@patiently
 def current_version(engine: Engine) -> str | None:
     """The ledger's version in this database; None when it was never created."""
     with reading(engine) as connection:

@@ -115,6 +115,7 @@ class SqlSource:
             national_code_length=_length(header.get(kind.national_code_column)),
         )
 
+    @patiently
     def _columns(self, table: Table, optional: frozenset[str]) -> dict[str, Any]:
         """The table's (or view's) columns by lower-case name, with their types."""
         try:
@@ -186,6 +187,7 @@ def asks_for_delivery(kind: DocumentKind) -> ColumnElement[bool]:
     return or_(status.is_(None), status.in_([int(each) for each in TO_SEND]))
 
 
+@patiently
 def create_source_tables(engine: Engine) -> list[str]:
     """Create the source tables where none of them is there yet; returns their names, or nothing when all are.
 

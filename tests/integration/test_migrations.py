@@ -1,6 +1,7 @@
 """The ledger's history: what `hermes db upgrade` makes, what `hermes db script` prints, and what is refused."""
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -10,7 +11,7 @@ import pytest
 import sqlglot
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, event, inspect, text
 from sqlalchemy.dialects import mssql
 from sqlalchemy.schema import CreateTable
 from sqlglot import exp
@@ -27,9 +28,9 @@ from app.db.migrate import (
     source_script,
     upgrade,
 )
-from app.db.source import create_source_tables
+from app.db.source import SqlSource, create_source_tables
 from app.db.tables import LEDGER
-from app.documents import SOURCE
+from app.documents import PHIEU_NHAP, SOURCE
 from app.domain.errors import HermesError, SchemaError
 
 LEDGER_TABLES = set(LEDGER.tables)
@@ -92,6 +93,8 @@ def test_upgrading_leaves_the_source_tables_alone(engine: Engine) -> None:
 
 def test_two_processes_may_upgrade_at_once(engine: Engine) -> None:
     other = open_engine(load_settings(source_database_url=str(engine.url)))
+    for each in (engine, other):
+        each.connect().close()  # the file is there
     barrier = Barrier(2)
 
     def run(mine: Engine) -> None:
@@ -104,6 +107,32 @@ def test_two_processes_may_upgrade_at_once(engine: Engine) -> None:
     other.dispose()
 
     assert set(inspect(engine).get_table_names()) == LEDGER_TABLES | {VERSION_TABLE}
+
+
+BUSY_AT_FIRST = {
+    "upgrade": upgrade,
+    "current_version": current_version,
+    "create_source_tables": create_source_tables,
+    "SqlSource.tables": lambda engine: SqlSource(engine).tables(PHIEU_NHAP),
+}
+
+
+@pytest.mark.parametrize("start", BUSY_AT_FIRST)
+def test_a_database_that_is_busy_for_a_moment_is_asked_again_when_a_process_starts(engine: Engine, start: str) -> None:
+    """Two processes that open a new SQLite file at once: one may be told at once that it is locked."""
+    if start == "SqlSource.tables":
+        create_source_tables(engine)
+        engine.dispose()
+    busy = [sqlite3.OperationalError("database is locked")]
+
+    def connect(*_: Any) -> None:
+        if busy:
+            raise busy.pop()
+
+    event.listen(engine, "do_connect", connect)
+
+    BUSY_AT_FIRST[start](engine)
+    assert not busy
 
 
 def test_the_migrated_schema_is_the_one_the_statements_are_built_from(engine: Engine) -> None:

@@ -316,6 +316,22 @@ def test_pending_passes_over_a_code_that_is_no_utf8(
     assert {"A1", "Z1"} <= {each.code for page in gateway.source.pending(kind) for each in page}
 
 
+@each_kind
+def test_pending_passes_over_whole_pages_of_codes_that_are_no_utf8(
+    gateway: Gateway, put_headers: Callable[..., None], kind: DocumentKind
+) -> None:
+    """P7, P10."""
+    put_headers(gateway.engine, kind, [f"A{number:04}" for number in range(PENDING_PAGE - 3)] + ["Z1"])
+    broken = f"INSERT INTO {kind.header.name} ({kind.code_column}) VALUES (CAST(X'4DEDA080' AS TEXT) || :number)"  # noqa: S608
+    with gateway.engine.begin() as connection:
+        connection.execute(text(broken), [{"number": number} for number in range(2 * PENDING_PAGE + 7)])
+
+    pages = list(gateway.source.pending(kind))
+
+    assert [len(page) for page in pages] == [PENDING_PAGE - 3, 1]
+    assert [each.code for each in pages[-1]] == ["Z1"]
+
+
 # ---- the tables -----------------------------------------------------------------------------------------
 
 
