@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Engine, insert, not_, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.core.clock import Clock
+from app.db.audit import record
 from app.db.engine import patiently, reading, writing
-from app.db.tables import audit, circuit
-from app.domain.circuit import Circuit
+from app.db.tables import circuit
+from app.domain.circuit import FOR_EVER, LONGEST_HOLD, Circuit
 
 _OPEN_COLUMNS = [circuit.c[name] for name in Circuit.__dataclass_fields__]
 
@@ -66,11 +66,12 @@ class SqlCircuits:
     def lease_probe(self, facility: str, *, until: datetime) -> bool:
         """Whether this caller, and no other until then, may send the one document that tries."""
         now = self._clock.now()
-        free = or_(circuit.c.probe_until.is_(None), circuit.c.probe_until <= now)
+        columns = circuit.c
+        free = not_(holds(columns.open_until, now)) & not_(holds(columns.probe_until, now))
         with writing(self._engine) as connection:
             leased = connection.execute(
                 update(circuit)
-                .where(circuit.c.facility == facility, circuit.c.open_until <= now, free)
+                .where(columns.facility == facility, columns.open_until.is_not(None), free)
                 .values(probe_until=until)
             )
             return leased.rowcount == 1
@@ -78,19 +79,19 @@ class SqlCircuits:
     @patiently
     def close(self, facilities: Sequence[str]) -> None:
         """Close circuits whose pause is over: the probe went well."""
-        over = circuit.c.facility.in_(facilities) & (circuit.c.open_until <= self._clock.now())
+        over = circuit.c.facility.in_(facilities) & not_(holds(circuit.c.open_until, self._clock.now()))
         with writing(self._engine) as connection:
             connection.execute(update(circuit).where(over).values(_CLOSED))
 
     @patiently
-    def pause(self, facility: str, *, until: datetime, who: str, why: str) -> None:
-        """An operator's pause; audited."""
+    def pause(self, facility: str, *, who: str, why: str) -> None:
+        """An operator's pause, until somebody resumes; audited."""
         now = self._clock.now()
         self._ensure(facility)
         with writing(self._engine) as connection:
-            values = {**_opened(until, why, who, now), "level": 0}
+            values = {**_opened(FOR_EVER, why, who, now), "level": 0}
             connection.execute(update(circuit).where(circuit.c.facility == facility).values(values))
-            self._audit(connection, "pause", facility, who, why, now)
+            record(connection, [facility], at=now, who=who, action="pause", kind="", why=why)
 
     @patiently
     def resume(self, facility: str, *, who: str, why: str) -> bool:
@@ -100,7 +101,7 @@ class SqlCircuits:
             is_open = (circuit.c.facility == facility) & circuit.c.open_until.is_not(None)
             if not connection.execute(update(circuit).where(is_open).values(_CLOSED)).rowcount:
                 return False
-            self._audit(connection, "resume", facility, who, why, now)
+            record(connection, [facility], at=now, who=who, action="resume", kind="", why=why)
             return True
 
     def _ensure(self, facility: str) -> None:
@@ -113,10 +114,6 @@ class SqlCircuits:
         except IntegrityError:  # another process was faster
             return
 
-    def _audit(self, connection: Connection, action: str, facility: str, who: str, why: str, now: datetime) -> None:
-        entry = {"at": now, "who": who, "action": action, "kind": "", "code": facility, "why": why}
-        connection.execute(insert(audit).values(id=str(uuid4()), operation_id=str(uuid4()), **entry))
-
 
 _CLOSED: dict[str, Any] = {
     "open_until": null(),
@@ -128,5 +125,17 @@ _CLOSED: dict[str, Any] = {
 }
 
 
+def holds(until: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
+    """Whether the moment in a column of `hermes_circuit` is still to come, and one that can have been meant."""
+    soon = (until > now) & (until <= now + LONGEST_HOLD)
+    return until.is_not(None) & (soon | (until == FOR_EVER))
+
+
 def _opened(until: datetime, reason: str, by: str, now: datetime) -> dict[str, Any]:
-    return {"open_until": until, "probe_until": null(), "reason": reason[:1000], "opened_by": by, "opened_at": now}
+    return {
+        "open_until": until,
+        "probe_until": null(),
+        "reason": reason[:1000],
+        "opened_by": by[:100],
+        "opened_at": now,
+    }

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice, product
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import structlog
@@ -37,6 +36,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.clock import Clock
 from app.core.seams import Seam, reached
+from app.db.audit import record
+from app.db.circuits import holds
 from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
 from app.db.source import RAW, START, Place, SqlSource, asks_for_delivery, behind, is_unicode, next_place
 from app.db.tables import attempt, audit, circuit, delivery, heartbeat
@@ -67,6 +68,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 _LONGEST_CODE = 50
 _LONGEST_NOTE = 4000
 _DISCOVERY_TRIES = 5
+_LATE = "late"
 
 
 class SqlLedger:
@@ -273,20 +275,21 @@ class SqlLedger:
             return live | self._keep_late_answers(connection, lost)
 
     def _keep_late_answers(self, connection: Connection, lost: Sequence[Settlement]) -> set[str]:
-        """Answers whose claim was lost change nothing, but the log keeps them. Those the log has already were
-        written by this very settle, whose commit went unnoticed: their codes are returned."""
+        """Answers whose claim was lost change nothing, but the log keeps them, marked. Those the log has already
+        came with this very settle, whose commit went unnoticed: the codes of the unmarked ones are returned."""
         if not lost:
             return set()
         ids = [settlement.attempt.id for settlement in lost]
-        known = set(connection.scalars(select(attempt.c.id).where(attempt.c.id.in_(ids))))
+        known = connection.execute(select(attempt.c.id, attempt.c.record).where(attempt.c.id.in_(ids)))
+        was_late = {row.id: _LATE in msgspec.json.decode(row.record) for row in known}
         late = [
-            replace(settlement.attempt, record={"late": True, **settlement.attempt.record})
+            replace(settlement.attempt, record={_LATE: True, **settlement.attempt.record})
             for settlement in lost
-            if settlement.attempt.id not in known
+            if settlement.attempt.id not in was_late
         ]
         if late:
             connection.execute(insert(attempt), [_attempt_row(each) for each in late])
-        return {settlement.code for settlement in lost if settlement.attempt.id in known}
+        return {settlement.code for settlement in lost if not was_late.get(settlement.attempt.id, True)}
 
     # ---- rescue -----------------------------------------------------------------------------------------
 
@@ -415,8 +418,7 @@ class SqlLedger:
         with writing(self._engine) as connection:
             if not self._move(connection, kind.name, [code], transition, values):
                 return False
-            entry = {"operation_id": str(uuid4()), "at": now, "who": who, "action": "resolve", "kind": kind.name}
-            connection.execute(insert(audit).values(id=str(uuid4()), code=code, why=why, **entry))
+            record(connection, [code], at=now, who=who, action="resolve", kind=kind.name, why=why)
             told: dict[str, Any] = {
                 "status_phieu": int(SOURCE_STATUS[transition.target]),
                 "note_log": self._note(kind, note),
@@ -458,21 +460,13 @@ class SqlLedger:
         why: str,
         note: str | None = None,
     ) -> int:
-        now, operation = self._clock.now(), str(uuid4())
+        now = self._clock.now()
         with writing(self._engine) as connection:
             if self._move(connection, kind.name, codes, transition, {**values, "updated_at": now}) != len(codes):
                 codes = self._moved(connection, kind, codes, transition, now)
             if not codes:
                 return 0
-            entry = {
-                "operation_id": operation,
-                "at": now,
-                "who": who,
-                "action": action,
-                "kind": kind.name,
-                "why": why,
-            }
-            connection.execute(insert(audit), [{"id": str(uuid4()), "code": code, **entry} for code in codes])
+            record(connection, codes, at=now, who=who, action=action, kind=kind.name, why=why)
             if note is not None:
                 status = int(SOURCE_STATUS[transition.target])
                 told = update(kind.header).where(kind.code.in_(codes))
@@ -571,6 +565,7 @@ class SqlLedger:
             columns.first_seen_at,
             columns.deaths,
             columns.sent_at,
+            columns.national_code,
         ).where(*self._held(kind, codes, token))
         return [
             Claimed(
@@ -581,6 +576,7 @@ class SqlLedger:
                 first_seen_at=row.first_seen_at,
                 deaths=row.deaths,
                 sent=row.sent_at is not None,
+                national_code=row.national_code,
             )
             for row in connection.execute(claimed)
         ]
@@ -618,7 +614,7 @@ class SqlLedger:
                 error_message=bindparam("to_error_message"),
                 payload_sha256=func.coalesce(bindparam("to_sha256", type_=Unicode(64)), delivery.c.payload_sha256),
                 finished_at=bindparam("to_finished_at"),
-                updated_at=now,
+                updated_at=bindparam("to_updated_at"),
                 claim_token=null(),
                 sent_at=null(),
             )
@@ -627,8 +623,10 @@ class SqlLedger:
 
     def _write_source(self, connection: Connection, kind: DocumentKind, settlements: Sequence[Settlement]) -> None:
         with_code = kind.national_code_column not in self._source.tables(kind).missing_optional
-        accepted = [each for each in settlements if with_code and each.decision.national_code is not None]
-        others = [each for each in settlements if each not in accepted]
+        accepted: list[Settlement] = []
+        others: list[Settlement] = []
+        for each in settlements:
+            (accepted if with_code and each.decision.national_code is not None else others).append(each)
         for group, writes_code in ((accepted, True), (others, False)):
             if not group:
                 continue
@@ -686,7 +684,7 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
 def _due_in_turn(kind: DocumentKind, now: datetime, limit: int) -> Select[Any]:
     columns = delivery.c
     paused = select(circuit.c.facility).where(
-        circuit.c.facility != PARTNER, or_(circuit.c.open_until > now, circuit.c.probe_until > now)
+        circuit.c.facility != PARTNER, or_(holds(circuit.c.open_until, now), holds(circuit.c.probe_until, now))
     )
     turn = func.row_number().over(partition_by=columns.facility, order_by=(columns.due_at, columns.code))
     due = (
@@ -750,6 +748,8 @@ def _ledger_values(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "to_error_message": decision.problem.message[:_LONGEST_NOTE] if decision.problem else None,
         "to_sha256": settlement.payload_sha256,
         "to_finished_at": now if decision.state in CLOSED else None,
+        # In the future when the clock was set back since the answer, from which `due_at` was reckoned.
+        "to_updated_at": max(now, settlement.attempt.started_at),
     }
 
 

@@ -20,6 +20,9 @@ PARTNER = ""
 FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 """Until an operator resumes."""
 
+LONGEST_HOLD = timedelta(hours=1)
+"""No pause or probe lasts longer, but an operator's: what claims to was written before the clock was set back."""
+
 MANY_FACILITIES = 3
 """So many facilities refused at once, and none accepted, is no facility's own trouble."""
 
@@ -66,11 +69,17 @@ class Circuit:
     opened_at: datetime
     probe_until: datetime | None = None
 
+    def is_open(self, now: datetime) -> bool:
+        """Whether its pause is not over."""
+        return _holds(self.open_until, now)
+
     def access(self, now: datetime) -> Access:
         """What it allows now: nothing, or, when the pause is over and nobody probes, a probe."""
-        if self.open_until > now or (self.probe_until is not None and self.probe_until > now):
-            return Access.PAUSED
-        return Access.PROBE
+        return Access.PAUSED if self.is_open(now) or _holds(self.probe_until, now) else Access.PROBE
+
+
+def _holds(until: datetime | None, now: datetime) -> bool:
+    return until is not None and (now < until <= now + LONGEST_HOLD or until == FOR_EVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class Claimed:
     first_seen_at: datetime
     deaths: int = 0  # processes that died holding it
     sent: bool = False  # only on a claim taken over from a dead worker: its request may have gone out
+    national_code: str | None = None  # of an earlier revision
 
 
 @dataclass(frozen=True, slots=True)

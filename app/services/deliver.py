@@ -25,7 +25,7 @@ from app.domain.circuit import Access
 from app.domain.deliveries import Claimed, Exchange, Settlement
 from app.domain.errors import DatabaseUnavailable, ErrorCode, InfrastructureError, Problem
 from app.domain.kinds import Document, idempotency_key
-from app.domain.outcomes import Rejected, Unknown
+from app.domain.outcomes import Accepted, Rejected, Unknown
 from app.domain.states import State
 from app.partners import Endpoint, Invalid, Prepared
 from app.services.gate import Gate
@@ -175,11 +175,12 @@ class Deliver:
         """A header may be committed before its lines: for a short time it is not taken for faulty."""
         if document is None or document.lines:
             return False
-        return self._clock.now() < claimed.first_seen_at + self._grace
+        # A document first seen in the future: the clock was set back, by little or by much.
+        return abs(self._clock.now() - claimed.first_seen_at) < self._grace
 
     def _wait_for_lines(self, batch: _Batch, unfinished: Sequence[Claimed]) -> None:
         for each in unfinished:
-            due_at = each.first_seen_at + self._grace
+            due_at = min(each.first_seen_at, self._clock.now()) + self._grace
             batch.report.released += self._ledger.release(batch.kind, [each.code], batch.token, due_at=due_at)
 
     def _build(
@@ -291,7 +292,13 @@ class Deliver:
         """What the partner says of a document that may have arrived, where it is asked before it is sent again."""
         if not (self._looks_up and ready.claimed.standing.uncertain):
             return None
-        return await self._partner.look_up(kind.name, ready.claimed.code, ready.prepared)
+        claimed = ready.claimed
+        found = await self._partner.look_up(kind.name, claimed.code, ready.prepared)
+        if found is None or not isinstance(found.outcome, Accepted):
+            return found
+        # The partner is asked by code: under the earlier revision's national code it shows the earlier document.
+        is_earlier = claimed.revision > 1 and found.outcome.national_code == claimed.national_code
+        return None if is_earlier else found
 
     async def _settle_answers(self, batch: _Batch, settlements: Sequence[Settlement]) -> None:
         """Write what the partner answered, and learn from it whether to go on, faster or slower."""

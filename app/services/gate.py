@@ -11,7 +11,7 @@ from random import Random
 import structlog
 
 from app.core.clock import Clock
-from app.domain.circuit import PARTNER, Access, Circuit, CircuitPolicy, Weather, weather
+from app.domain.circuit import LONGEST_HOLD, PARTNER, Access, Circuit, CircuitPolicy, Weather, weather
 from app.domain.outcomes import Outcome
 from app.services.ports import Circuits
 
@@ -29,7 +29,7 @@ class Gate:
         self._circuits = circuits
         self._clock = clock
         self._policy = policy or CircuitPolicy()
-        self._probe_time = timedelta(seconds=probe_seconds)
+        self._probe_time = min(timedelta(seconds=probe_seconds), LONGEST_HOLD)
         self._random = Random()  # noqa: S311  spreads pauses, keeps no secret
         self._seen: dict[str, Circuit] = {}
         self._seen_at: datetime | None = None
@@ -104,7 +104,7 @@ class Gate:
     def _open(self, facility: str, reason: str, asked: timedelta | None) -> None:
         now = self._clock.now()
         known = self._seen.get(facility)
-        if known is not None and known.open_until > now:
+        if known is not None and known.is_open(now):
             return  # answers that were still out when it opened say nothing new
         level = 0 if known is None else known.level + 1
         until = now + self._policy.pause(level, asked, self._random.random())

@@ -1,12 +1,10 @@
 """replay: an operator's will. Every change is guarded like a worker's, and audited with who and why."""
 
-from datetime import datetime
 from enum import StrEnum
 
 from app.core.config import Language
 from app.core.texts import say
 from app.documents import DocumentKind
-from app.domain.circuit import FOR_EVER
 from app.domain.deliveries import Selection
 from app.domain.errors import InputError
 from app.domain.states import (
@@ -69,9 +67,9 @@ class Replay:
         note = say(self._language, f"resolved_{verdict}", who=who, why=why, code=national_code or "")
         return self._ledger.resolve(kind, code, transition, who=who, why=why, note=note, national_code=national_code)
 
-    def pause(self, facility: str, *, who: str, why: str, until: datetime | None = None) -> None:
-        """Send nothing (to the partner: PARTNER; else for one facility) until then, or until somebody resumes."""
-        self._circuits.pause(facility, until=until or FOR_EVER, who=who, why=why)
+    def pause(self, facility: str, *, who: str, why: str) -> None:
+        """Send nothing (to the partner: PARTNER; else for one facility) until somebody resumes."""
+        self._circuits.pause(facility, who=who, why=why)
 
     def resume(self, facility: str, *, who: str, why: str) -> bool:
         """End a pause, whoever or whatever began it. False when there was none."""

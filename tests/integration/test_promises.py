@@ -2,7 +2,8 @@
 services, a real database, the simulated partner over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -51,6 +52,7 @@ def clock() -> SettableClock:
 
 
 Make = Callable[..., Gateway]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @pytest.fixture
@@ -374,6 +376,31 @@ async def test_a_header_whose_lines_are_still_being_written_is_given_time(
     assert one(gateway, HOA_DON, empty).error_message == "Không có dòng thuốc nào"
 
 
+async def test_a_clock_set_back_does_not_prolong_the_time_for_lines(make: Make, clock: SettableClock) -> None:
+    gateway = make(grace_seconds=30)
+    (code,) = fill(gateway, HOA_DON, 1)
+    with writing(gateway.engine) as connection:
+        connection.execute(delete(HOA_DON.lines))
+    gateway.ledger.discover(HOA_DON, 10)
+    clock.move(hours=-5)
+    assert (await tick(gateway, HOA_DON)).states == {State.REJECTED: 1}
+    assert one(gateway, HOA_DON, code).error_message == "Không có dòng thuốc nào"
+
+
+async def test_a_clock_set_back_does_not_prolong_a_circuits_pause(
+    make: Make, clock: SettableClock, partner: SimulatorHandle
+) -> None:
+    gateway = make()
+    fill(gateway, HOA_DON, 1, facility="CS-LOCKED")
+    partner.set_faults([{"fault": "status", "status": 401}])
+    await tick(gateway, HOA_DON)
+    assert gateway.circuits.open_ones()
+    partner.clear_faults()
+    clock.move(days=-2)
+    assert (await tick(gateway, HOA_DON)).states == {State.ACCEPTED: 1}
+    assert not gateway.circuits.open_ones()
+
+
 async def test_a_document_deleted_while_it_waits_ends_visibly(make: Make, clock: SettableClock) -> None:
     """P1."""
     gateway = make()
@@ -502,6 +529,24 @@ async def test_answers_wait_for_a_database_that_is_away_for_a_moment(
     assert all(copies(partner, HOA_DON, code) == 1 for code in codes)
 
 
+@asynccontextmanager
+async def askable_partner(
+    monkeypatch: pytest.MonkeyPatch, submit: Handler, look_up: Handler
+) -> AsyncIterator[dict[str, str]]:
+    """A partner that takes invoices and can be asked for them; yields the settings that name it."""
+    application = web.Application()
+    application.add_routes([web.post("/hoadon", submit), web.get("/hoadon/{code}", look_up)])
+    endpoints = PROFILES["basic"].endpoints
+    asked = {name: replace(each, lookup_path=each.path + "/{code}") for name, each in endpoints.items()}
+    monkeypatch.setitem(PROFILES, "askable", Profile("askable", asked))
+    async with TestServer(application) as server:
+        yield {
+            "api_base_url": str(server.make_url("")),
+            "partner_profile": "askable",
+            "unknown_outcome_policy": "lookup",
+        }
+
+
 @pytest.mark.parametrize("partner_has_it", [True, False])
 async def test_lookup_asks_before_it_sends_again(
     make: Make, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, partner_has_it: bool
@@ -521,14 +566,8 @@ async def test_lookup_asks_before_it_sends_again(
             return web.json_response({"ma_hoa_don_quoc_gia": "QG-0"})
         return web.json_response({"mess": "không có"}, status=404)
 
-    application = web.Application()
-    application.add_routes([web.post("/hoadon", submit), web.get("/hoadon/{code}", look_up)])
-    async with TestServer(application) as server:
-        basic = PROFILES["basic"]
-        asked = {name: replace(each, lookup_path=each.path + "/{code}") for name, each in basic.endpoints.items()}
-        monkeypatch.setitem(PROFILES, "askable", Profile("askable", asked))
-        settings = {"partner_profile": "askable", "unknown_outcome_policy": "lookup"}
-        gateway = make(api_base_url=str(server.make_url("")), **settings)
+    async with askable_partner(monkeypatch, submit, look_up) as settings:
+        gateway = make(**settings)
         (code,) = fill(gateway, HOA_DON, 1)
         assert (await tick(gateway, HOA_DON)).states == {State.UNKNOWN: 1}
         clock.move(minutes=1)
@@ -536,6 +575,35 @@ async def test_lookup_asks_before_it_sends_again(
     assert one(gateway, HOA_DON, code).national_code == ("QG-0" if partner_has_it else "QG-1")
     assert len(posts) == (1 if partner_has_it else 2)
     assert len(set(posts)) == 1
+
+
+async def test_lookup_does_not_take_the_earlier_revision_for_this_one(
+    make: Make, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[str] = []
+
+    async def submit(request: web.Request) -> web.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        if len(keys) == 2:
+            assert request.transport is not None
+            request.transport.abort()  # and nothing was kept
+        return web.json_response({"ma_hoa_don_quoc_gia": f"QG-{len(set(keys))}"})
+
+    async def look_up(request: web.Request) -> web.Response:
+        return web.json_response({"ma_hoa_don_quoc_gia": "QG-1"})
+
+    async with askable_partner(monkeypatch, submit, look_up) as settings:
+        gateway = make(**settings)
+        (code,) = fill(gateway, HOA_DON, 1)
+        await tick(gateway, HOA_DON)
+        with writing(gateway.engine) as connection:
+            connection.execute(update(HOA_DON.header).values(status_phieu=0))
+        assert (await tick(gateway, HOA_DON)).states == {State.UNKNOWN: 1}
+        clock.move(minutes=1)
+        assert (await tick(gateway, HOA_DON)).states == {State.ACCEPTED: 1}
+    assert (one(gateway, HOA_DON, code).revision, one(gateway, HOA_DON, code).national_code) == (2, "QG-2")
+    assert len(keys) == 3
+    assert keys[1] == keys[2] != keys[0]
 
 
 async def test_lookup_is_refused_where_the_partner_cannot_be_asked(make: Make) -> None:
