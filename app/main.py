@@ -20,6 +20,7 @@ SCHEDULER_QUEUE = "scheduler_queue"
 SHIP_TASK = "tasks.ship_logs"
 SHIP_INTERVAL_SECONDS = 10
 EMBEDDED_BROKER = "memory://"
+BATCHES_AT_ONCE = 2
 
 
 def scan_task(kind: DocumentKind) -> str:
@@ -67,8 +68,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "result_expires": None,
         "task_acks_late": False,
         "worker_prefetch_multiplier": 1,
-        # A claim is worth nothing after CLAIM_SECONDS; a process stuck for twice as long is replaced.
-        "task_time_limit": 2 * settings.claim_seconds + 60,
+        # Threads: the batches of a process share one event loop and its SEND_CONCURRENCY requests in flight. Two, so
+        # that the next batch is claimed and loaded while the last answers to one are awaited. More processes: more
+        # workers.
+        "worker_pool": "threads",
+        "worker_concurrency": BATCHES_AT_ONCE,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

@@ -18,15 +18,13 @@ from app.demo.show import Demo, Faults
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.errors import ConfigError, HermesError, LogStoreUnavailable
 from app.domain.states import State
-from app.main import celery_app
+from app.main import BATCHES_AT_ONCE, celery_app
 from app.services.deliver import DeliverReport
 from app.tasks.celery_queue import CeleryQueue
 from app.tasks.embedded import run_embedded
 from app.wiring import Gateway
 
 KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind: phieu_nhap, phieu_xuat or hoa_don.")]
-
-BATCHES_AT_ONCE = 2
 
 
 def register(app: typer.Typer) -> None:

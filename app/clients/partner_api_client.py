@@ -7,13 +7,15 @@ whether it may have left this machine; that is what separates "surely not accept
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
 
 from app import __version__
 from app.clients.auth import basic_authorization
@@ -33,14 +35,33 @@ KEEPALIVE_SECONDS = 15
 LONGEST_LOGGED_BODY = 64 * 1024
 _STREAMED_FROM = 1024 * 1024
 _JSON = "application/json; charset=utf-8"
+_FAILURES = (TimeoutError, aiohttp.ClientError, OSError, UnicodeError)
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _KEPT_HEADERS = ("content-type", "retry-after", "location", "x-request-id")
 
 
-@dataclass(slots=True)
-class _Progress:
-    """How far one request got: `sent` from the moment its first byte may have left."""
+class _Watched(aiohttp.Payload):
+    """A body that knows whether its first byte may have left. Headers alone make no document."""
 
-    sent: bool = False
+    has_left = False
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write the body."""
+        self.has_left = True
+        await super().write(writer)  # type: ignore[safe-super] # both bodies have one
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the body, up to its announced length."""
+        self.has_left = True
+        await super().write_with_length(writer, content_length)
+
+
+class _Bytes(_Watched, aiohttp.BytesPayload):
+    """A body written at once."""
+
+
+class _Stream(_Watched, aiohttp.BytesIOPayload):
+    """A body written bit by bit, so that a large one does not keep the event loop from the others."""
 
 
 class PartnerAPIClient:
@@ -108,16 +129,13 @@ class PartnerAPIClient:
         No document can come of it, unlike of `{}`; and unlike a GET it gets as far as the credentials do. A
         Reply of any status but 401 and 403 means that they were not refused.
         """
-        progress = _Progress()
-        url = self._url(next(iter(self.profile.endpoints.values())))
+        url = self._url(next(iter(self.profile.endpoints.values())).path)
         headers = {"Content-Type": _JSON}
         try:
-            async with self._open().post(
-                url, data=b"", headers=headers, allow_redirects=False, trace_request_ctx=progress
-            ) as response:
+            async with self._open().post(url, data=b"", headers=headers, allow_redirects=False) as response:
                 return Reply(response.status, response.headers, *await self._read(response))
-        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
-            return self._failure(error, sent=progress.sent).problem
+        except _FAILURES as error:
+            return self._failure(error, sent=not isinstance(error, _NOT_CONNECTED)).problem
 
     async def close(self) -> None:
         """Close the pooled connections; a later request opens new ones."""
@@ -132,23 +150,22 @@ class PartnerAPIClient:
         self, method: str, path: str, endpoint: Endpoint, document: Prepared, idempotency_key: str | None
     ) -> Exchange:
         """One request; with an idempotency key it carries the document, without it only asks."""
-        progress = _Progress()
         started_at, start = self._clock.now(), time.perf_counter()
-        url = f"{self.settings.api_base_url}/{path}"
+        url = self._url(path)
         sending: dict[str, Any] = {}
+        body: _Watched | None = None
         if idempotency_key is not None:
-            sending["headers"] = {"Content-Type": _JSON, "Idempotency-Key": idempotency_key}
-            sending["data"] = _body(document.body)
+            body = _body(document.body)
+            sending = {"data": body, "headers": {"Idempotency-Key": idempotency_key}}
         reply: Reply | None = None
         try:
-            async with self._open().request(
-                method, url, allow_redirects=False, trace_request_ctx=progress, **sending
-            ) as response:
+            async with self._open().request(method, url, allow_redirects=False, **sending) as response:
                 reply = Reply(response.status, response.headers, *await self._read(response))
             outcome = self._classified(reply, endpoint, document)
-        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
-            outcome = self._failure(error, sent=progress.sent, names=document.names)
-        request = {"method": method, "url": url}
+        except _FAILURES as error:
+            sent = not isinstance(error, _NOT_CONNECTED) if body is None else body.has_left
+            outcome = self._failure(error, sent=sent, names=document.names)
+        request = {"method": method, "url": str(url)}
         if idempotency_key is not None:
             request["idempotency_key"] = idempotency_key
         return Exchange(
@@ -167,8 +184,6 @@ class PartnerAPIClient:
     def _new_session(self) -> aiohttp.ClientSession:
         settings = self.settings
         settings.require("api_base_url", "api_username", "api_password")
-        trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_mark_sent)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.send_concurrency, keepalive_timeout=KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -182,11 +197,10 @@ class PartnerAPIClient:
                 sock_connect=settings.connect_timeout_seconds,
                 sock_read=settings.read_timeout_seconds or settings.request_timeout_seconds,
             ),
-            trace_configs=[trace],
         )
 
-    def _url(self, endpoint: Endpoint) -> str:
-        return f"{self.settings.api_base_url}/{endpoint.path}"
+    def _url(self, path: str) -> URL:
+        return _parsed(f"{self.settings.api_base_url}/{path}")
 
     async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         """The body up to the limit, and whether that is all of it. A body that breaks off is a reply, too."""
@@ -223,7 +237,10 @@ class PartnerAPIClient:
 
     def _clean(self, text: str, names: tuple[str, ...]) -> str:
         """`text` without secrets and without these persons' names (P9)."""
-        return mask_names(mask_secrets(text, (*self.settings.secrets, self._authorization().split()[1])), names)
+        return mask_names(mask_secrets(text, self._secrets()), names)
+
+    def _secrets(self) -> tuple[str, ...]:
+        return *self.settings.secrets, self._authorization().removeprefix("Basic ")
 
     def _authorization(self) -> str:
         return basic_authorization(self.settings.api_username or "", reveal(self.settings.api_password) or "")
@@ -252,13 +269,15 @@ def _describe(error: Exception, clean: Callable[[str], str]) -> str:
     return printable(clean(text[:5000]))[:200]
 
 
-def _body(body: bytes) -> bytes | BytesIO:
-    """Large bodies as a stream, so that writing one does not keep the event loop from the others."""
-    return body if len(body) < _STREAMED_FROM else BytesIO(body)
+def _body(body: bytes) -> _Watched:
+    if len(body) < _STREAMED_FROM:
+        return _Bytes(body, content_type=_JSON)
+    return _Stream(BytesIO(body), content_type=_JSON)
 
 
-async def _mark_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    context.trace_request_ctx.sent = True
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> URL:
+    return URL(url)
 
 
 partner_api_client = PartnerAPIClient()

@@ -10,7 +10,7 @@ import os
 import re
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -430,7 +430,7 @@ class Settings(BaseSettings):
             defer_delay=timedelta(seconds=self.defer_seconds),
         )
 
-    @property
+    @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, to be masked wherever text from outside is kept (P9)."""
         values = (getattr(self, name) for name in type(self).model_fields)

@@ -39,7 +39,18 @@ from app.core.seams import Seam, reached
 from app.db.audit import record
 from app.db.circuits import holds
 from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
-from app.db.source import RAW, START, Place, SqlSource, asks_for_delivery, behind, is_unicode, next_place
+from app.db.source import (
+    ASKING,
+    RAW,
+    START,
+    Place,
+    SqlSource,
+    asks_for_delivery,
+    behind,
+    has_status,
+    is_unicode,
+    next_place,
+)
 from app.db.tables import attempt, audit, circuit, delivery, heartbeat
 from app.documents import ALL_KINDS, KINDS, DocumentKind
 from app.domain.circuit import PARTNER
@@ -85,18 +96,21 @@ class SqlLedger:
         """Take up to `limit` source rows that ask for delivery into the ledger: new ones, and closed ones that
         were reopened. They are queued and due at once; returns how many."""
         found = 0
-        place: Place | None = START
-        while place is not None and found < limit:
-            page, place = self._discover_page(kind, place, min(DISCOVERY_PAGE, limit - found))
-            found += page
+        for status in ASKING:
+            place: Place | None = START
+            while place is not None and found < limit:
+                page, place = self._discover_page(kind, status, place, min(DISCOVERY_PAGE, limit - found))
+                found += page
         return found
 
     @patiently
-    def _discover_page(self, kind: DocumentKind, place: Place, size: int) -> tuple[int, Place | None]:
+    def _discover_page(
+        self, kind: DocumentKind, status: int | None, place: Place, size: int
+    ) -> tuple[int, Place | None]:
         """One page of discovery: how many were taken up, and where to go on (None: that was all)."""
         for _ in range(_DISCOVERY_TRIES):
             with reading(self._engine) as connection:
-                rows = fetch(connection, behind(self._undiscovered(kind), kind, place, size))
+                rows = fetch(connection, behind(self._undiscovered(kind, has_status(kind, status)), kind, place, size))
             usable = [row for row in rows if is_unicode(row.code) and 0 < len(row.code) <= _LONGEST_CODE]
             if unusable := len(rows) - len(usable):
                 log.warning("source_codes_unusable", kind=kind.name, documents=unusable, table=kind.header.name)
@@ -108,7 +122,7 @@ class SqlLedger:
             return count, next_place(place, [row.code for row in rows], size)
         return 0, None
 
-    def _undiscovered(self, kind: DocumentKind) -> Select[Any]:
+    def _undiscovered(self, kind: DocumentKind, asks: ColumnElement[bool]) -> Select[Any]:
         header = kind.header.c
         return (
             select(
@@ -121,7 +135,7 @@ class SqlLedger:
                 kind.header.outerjoin(delivery, (delivery.c.kind == kind.name) & (delivery.c.code == kind.code))
             )
             .where(
-                asks_for_delivery(kind),
+                asks,
                 or_(delivery.c.code.is_(None), delivery.c.state.in_(REOPEN.sources)),
             )
         )
@@ -482,7 +496,7 @@ class SqlLedger:
         mine = delivery.c.kind == kind.name
         counts = select(delivery.c.state, func.count()).where(mine).group_by(delivery.c.state)
         oldest = select(func.min(delivery.c.due_at)).where(mine, delivery.c.due_at <= now)
-        unseen = self._undiscovered(kind).subquery()
+        unseen = self._undiscovered(kind, asks_for_delivery(kind)).subquery()
         scanned = select(heartbeat.c.seen_at).where(heartbeat.c.name == scan_heartbeat(kind))
         with reading(self._engine) as connection:
             return KindStatus(
@@ -678,7 +692,8 @@ def _requeued(now: datetime) -> dict[str, Any]:
 def _is_due(now: datetime) -> ColumnElement[bool]:
     """Due, or written in the future: a clock that was set back must not make documents wait for it to catch up."""
     columns = delivery.c
-    return or_(columns.due_at <= now, (columns.due_at > now) & (columns.updated_at > now + CLOCK_TOLERANCE))
+    # That it is not null goes without saying, but not to a planner, who has a million finished deliveries to skip.
+    return columns.due_at.is_not(None) & or_(columns.due_at <= now, columns.updated_at > now + CLOCK_TOLERANCE)
 
 
 def _due_in_turn(kind: DocumentKind, now: datetime, limit: int) -> Select[Any]:

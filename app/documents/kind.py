@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import DATE, Column, DateTime, ForeignKey, Integer, MetaData, Numeric, Table, Unicode, func
+from sqlalchemy import DATE, Column, DateTime, ForeignKey, Index, Integer, MetaData, Numeric, Table, Unicode, func
 from sqlalchemy.schema import SchemaItem
 
 SOURCE = MetaData()
@@ -68,6 +68,8 @@ def header_table(name: str, code: str, *columns: SchemaItem) -> Table:
         *columns,
         Column("status_phieu", Integer),
         Column("note_log", LongText),
+        # A scan costs what is to be sent, not what exists.
+        Index(f"ix_{name}_status_phieu", "status_phieu", code),
     )
 
 

@@ -8,8 +8,10 @@ from functools import lru_cache
 
 MASK = "***"
 _SHORTEST_MASKED = 2
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
+@lru_cache(maxsize=4096)
 def mask_name(name: str) -> str:
     """`Nguyễn Văn An` → `N*** V*** A***`: a clerk can still tell two people apart, a stranger learns nothing."""
     return " ".join(word[0] + MASK for word in name.split()) or MASK
@@ -18,24 +20,25 @@ def mask_name(name: str) -> str:
 def mask_names(text: str, names: Iterable[str]) -> str:
     """`text` with every occurrence of each whole name masked: whatever its case, its Unicode form, the blanks
     between its words, and whether JSON wrote its letters as `\\uXXXX`."""
+    folded = _folded(text)
     for name in sorted({" ".join(name.split()) for name in names}, key=len, reverse=True):
-        if len(name) >= _SHORTEST_MASKED:
+        # A pattern is dear to make: only where all words of the name occur.
+        if len(name) >= _SHORTEST_MASKED and all(word in folded for word in _folded_words(name)):
             text = _name_pattern(name).sub(mask_name(name), text)
     return text
 
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
     """`text` with every occurrence of each secret replaced, plain or as JSON would write it."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_MASKED:
-            for written in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
-                text = text.replace(written, MASK)
-    return text
+    pattern = _secrets_pattern(tuple(secrets))
+    return text if pattern is None else pattern.sub(MASK, text)
 
 
 def printable(text: str) -> str:
     """`text` as it may be shown and stored: control characters and lone surrogates, which terminals and
     databases trip over, become U+FFFD; line ends and tabs become spaces."""
+    if text.isprintable():
+        return text
     return "".join(_printable_character(character) for character in text)
 
 
@@ -43,6 +46,31 @@ def _printable_character(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else "\ufffd"
+
+
+@lru_cache(maxsize=16)
+def _secrets_pattern(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
+    written = {
+        form
+        for secret in secrets
+        if len(secret) >= _SHORTEST_MASKED
+        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    }
+    return re.compile("|".join(map(re.escape, sorted(written, key=len, reverse=True)))) if written else None
+
+
+def _folded(text: str) -> str:
+    """`text` in a form in which whatever `_name_pattern` takes for equal is equal."""
+    if "\\u" in text:
+        text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).replace("ı", "i")
+
+
+@lru_cache(maxsize=4096)
+def _folded_words(name: str) -> list[str]:
+    return _folded(name).split()
 
 
 @lru_cache(maxsize=256)

@@ -16,30 +16,19 @@ _LOCAL_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
 _ISO_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)")
 
 
-def _text(value: Any) -> Any:
-    """Blank is absent. A lone surrogate (half a character, which nvarchar can hold) cannot be sent as UTF-8."""
-    if not isinstance(value, str):
-        return value
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise PydanticCustomError("string_unicode", "lone surrogate") from error
-    return value if value.strip() else None
-
-
-def _as_date(value: Any) -> Any:
+def _as_date(value: Any) -> date:
     """Dates come as dates, as datetimes from views, or as ISO text from SQLite; numbers are none."""
-    moment = _as_local_time(value)
-    return moment.date() if isinstance(moment, datetime) else moment
+    if type(value) is date:
+        return value
+    return _as_local_time(value).date()
 
 
-def _as_local_time(value: Any) -> Any:
+def _as_local_time(value: Any) -> datetime:
     """A naive local time to the second; what carries an offset is converted."""
     if isinstance(value, str):
-        value = _parsed(value.strip()) if value.strip() else None
-    if value is None or type(value) is date:
-        return value and datetime(value.year, value.month, value.day)  # noqa: DTZ001  local, as on the wire
+        value = _parsed(value.strip())
+    if type(value) is date:
+        return datetime(value.year, value.month, value.day)  # noqa: DTZ001  local, as on the wire
     if not isinstance(value, datetime):
         raise PydanticCustomError("not_a_time", "neither a date nor a time")
     try:
@@ -58,30 +47,28 @@ def _parsed(text: str) -> datetime:
         raise PydanticCustomError("not_a_time", "not an ISO date or time") from error
 
 
-def _blank_is_absent(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
 def _exact(places: int) -> BeforeValidator:
     """SQLite keeps decimals as binary floats; rounding to the column's scale gives back what was written."""
 
     def from_float(value: Any) -> Any:
         if isinstance(value, float) and abs(value) < 1e18:
             return Decimal(f"{value:.{places}f}")
-        return _blank_is_absent(value)
+        return value
 
     return BeforeValidator(from_float)
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-OptionalText = Annotated[str | None, BeforeValidator(_text)]
+# Only of text with a bound does pydantic look at every character: a lone surrogate (half a character, which nvarchar
+# can hold) cannot be sent as UTF-8.
+Text = Annotated[str, Field(max_length=2**31 - 1)]
+OptionalText = Text | None
 Day = Annotated[date, BeforeValidator(_as_date)]
 LocalTime = Annotated[datetime, BeforeValidator(_as_local_time)]
 OptionalDay = Annotated[date | None, BeforeValidator(_as_date)]
-Quantity = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_blank_is_absent)]
+Quantity = Annotated[int, Field(gt=0, le=2**31 - 1)]
 OptionalMoney = Annotated[Decimal | None, _exact(2)]
 OptionalRatio = Annotated[Decimal | None, _exact(4)]
-WholeNumber = Annotated[int, Field(ge=-(2**31), le=2**31 - 1), BeforeValidator(_blank_is_absent)]
+WholeNumber = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 Money = Annotated[Decimal, _exact(2)]
 Ratio = Annotated[Decimal, _exact(4)]
 

@@ -88,8 +88,9 @@ class Endpoint:
 
     def prepare(self, document: Document) -> Prepared | Invalid:
         """Validate a document and encode it; every fault of it at once when it must not be sent."""
+        lines = [_without_blanks(line) for line in document.lines]
         try:
-            model = self.payload.model_validate({**document.header, "items": document.lines})
+            model = self.payload.model_validate({**_without_blanks(document.header), "items": lines})
         except ValidationError as error:
             return Invalid(tuple(self._faults(error.errors(include_url=False, include_context=True))))
         payload = model.model_dump(by_alias=True, exclude_none=True)
@@ -132,6 +133,15 @@ _SENTENCES = {
     "string_type": "{label} không phải là chữ",
     "too_short": "không có dòng thuốc nào",
 }
+
+
+def _without_blanks(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without what is NULL or blank text: to a partner both are absent."""
+    return {
+        name: value
+        for name, value in row.items()
+        if value is not None and not (isinstance(value, str) and (not value or value.isspace()))
+    }
 
 
 def _sentence(error: ErrorDetails, label: str, *, show_value: bool) -> str:

@@ -18,6 +18,7 @@ from uuid import uuid4
 import structlog
 
 from app.core.clock import Clock
+from app.core.logging import written_together
 from app.core.seams import Seam, reached
 from app.core.texts import say
 from app.documents import DocumentKind
@@ -31,7 +32,7 @@ from app.partners import Endpoint, Invalid, Prepared
 from app.services.gate import Gate
 from app.services.ports import Claims, Partner, RateLimit, Source
 from app.services.settling import Judge, described, settle_apart
-from app.services.slots import Slots
+from app.services.slots import Slots, Turns
 
 log = structlog.get_logger(__name__)
 
@@ -132,17 +133,19 @@ class Deliver:
         self._stopping = stopping or Event()
         # Shared by all batches of this process.
         self._slots = Slots(concurrency)
+        self._turns = Turns()
 
     async def run(self, kind: DocumentKind, codes: Sequence[str]) -> DeliverReport:
         """Deliver what is still to be delivered among `codes`."""
-        half_time = self._clock.now() + self._claim_time / 2
-        batch = _Batch(kind, str(uuid4()), half_time, DeliverReport(kind.name))
-        if not self._stopping.is_set():
-            claimed = await self._sql(self._claim, batch, codes)
+        # What a process died with is offered by itself. Should it be what kills, nothing else must die with it.
+        async with self._turns.admitted(alone=len(codes) == 1):
+            half_time = self._clock.now() + self._claim_time / 2
+            batch = _Batch(kind, str(uuid4()), half_time, DeliverReport(kind.name))
+            claimed = [] if self._stopping.is_set() else await self._sql(self._claim, batch, codes)
             if claimed:
                 reached(Seam.AFTER_CLAIM)
                 await self._deliver_or_give_back(batch, claimed)
-        return batch.report
+            return batch.report
 
     def _claim(self, batch: _Batch, codes: Sequence[str]) -> list[Claimed]:
         if self._gate.partner() is Access.PAUSED:
@@ -315,10 +318,11 @@ class Deliver:
         written = await self._write(batch, settlements)
         reached(Seam.AFTER_SETTLE)
         self._count_lost(batch, [settlement.code for settlement in settlements], written)
-        for settlement in settlements:
-            if settlement.code in written:
-                batch.report.states[settlement.decision.state] += 1
-                _log_attempt(settlement)
+        with written_together():
+            for settlement in settlements:
+                if settlement.code in written:
+                    batch.report.states[settlement.decision.state] += 1
+                    _log_attempt(settlement)
 
     async def _write(self, batch: _Batch, settlements: Sequence[Settlement]) -> set[str]:
         """Settle, and while the database is away, again for as long as the claims live: what the partner has

@@ -18,7 +18,7 @@ from app.services.gate import Gate
 from app.services.ports import Offers, Queue
 from app.services.rescue import Rescue
 
-MOST_TAKEN = 2000
+MOST_TAKEN = 10_000
 """Documents taken at once where they need no queue."""
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,9 @@ class Scan:
         delivery without a broker."""
         self._rescue.run(kind)
         while batches := self._discover_and_take(kind):
-            yield from batches
+            while batches:
+                yield from batches
+                batches = self._take(kind, MOST_TAKEN)
         self._ledger.beat(f"scan:{kind.name}")
 
     def seconds_to_next(self, kind: DocumentKind, within: timedelta) -> float | None:
@@ -88,7 +90,7 @@ class Scan:
         return wait.total_seconds() if timedelta(0) < wait <= within else None
 
     def _discover_and_take(self, kind: DocumentKind) -> list[list[str]]:
-        self._ledger.discover(kind, self._limits.queued)
+        self._ledger.discover(kind, self._limits.discovered)
         return self._take(kind, MOST_TAKEN)
 
     def _offer(self, kind: DocumentKind, queue: Queue) -> int:

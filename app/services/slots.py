@@ -1,14 +1,41 @@
-"""How many requests one process has in flight: it begins with few, doubles while answers are good and backs off
-while they are bad, so that a partner in trouble meets few requests and one in health meets all that are allowed."""
+"""What the batches of one process share: whose turn it is, and how many requests are in flight."""
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 FIRST = 4
 
 
+class Turns:
+    """Which batches of a process run at the same time: all, but one that must be alone."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._alone = False
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def admitted(self, *, alone: bool) -> AsyncIterator[None]:
+        """Within this block the batch runs; before it, it waits for its turn."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._alone and not (alone and self._running))
+            self._running += 1
+            self._alone = alone
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._running -= 1
+                self._alone = False
+                self._changed.notify_all()
+
+
 class Slots:
-    """A pool of slots on one event loop; never more than `most`."""
+    """How many requests are in flight on one event loop, never more than `most`: it begins with few, doubles while
+    answers are good and backs off while they are bad, so that a partner in trouble meets few requests and one in
+    health meets all that are allowed."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -3,10 +3,8 @@
 from celery.beat import EmbeddedService
 
 from app.documents import ALL_KINDS
-from app.main import SCHEDULER_QUEUE, celery_app
+from app.main import BATCHES_AT_ONCE, SCHEDULER_QUEUE, celery_app
 from app.tasks.runtime import close_runtime
-
-THREADS_PER_QUEUE = 2
 
 
 def run_embedded() -> int:
@@ -16,8 +14,7 @@ def run_embedded() -> int:
     beat = EmbeddedService(celery_app, thread=True)
     worker = celery_app.Worker(
         queues=queues,
-        pool="threads",
-        concurrency=THREADS_PER_QUEUE * len(queues),
+        concurrency=BATCHES_AT_ONCE * len(queues),
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

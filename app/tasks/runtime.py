@@ -1,20 +1,16 @@
 """What a worker process has: one Gateway, one event loop in a thread of its own, one HTTP session.
 
-Opened on the first task and so always after a fork; closed when the process ends. The loop's thread serves
-every pool: prefork and solo run one task at a time on it, the threads pool of `hermes up` runs several.
+Opened on the first task, closed when the process ends. The threads of Celery's pool run their batches on the one
+loop: while the last answers to one come in, the next is claimed and loaded, and the partner is kept busy.
 """
 
 import asyncio
-import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import billiard
 import structlog
 from celery import Task, signals
 
@@ -41,23 +37,7 @@ class Runtime:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it."""
-        with self._finishing_on_sigterm():
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    @contextmanager
-    def _finishing_on_sigterm(self) -> Iterator[None]:
-        """A pool process that gets SIGTERM in mid-batch (from its parent, or from a service manager that signals
-        the whole group) lets what is out finish and gives back the rest, instead of dropping everything."""
-        if not _in_pool_process():
-            yield
-            return
-        # Only for the length of a batch: the pool installs its own handler when it starts, and needs it when idle.
-        usual = signal.signal(signal.SIGTERM, lambda *_: self.stop_taking())
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, usual)
-            self.gateway.stopping.clear()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def stop_taking(self) -> None:
         """Let what is in flight finish; what was claimed and not sent goes back."""
@@ -135,35 +115,15 @@ def _scan_at_once(sender: Any, **_: Any) -> None:
         entry.last_run_at = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-@signals.worker_process_init.connect
-def _own_runtime(**_: Any) -> None:
-    """A pool process must not use what it inherited from its parent."""
-    global _runtime
-    if _in_pool_process():
-        _runtime = None
-
-
 @signals.worker_shutting_down.connect
 def _stop_on_shutdown(**_: Any) -> None:
-    _stop_taking()
-    for process in billiard.active_children():
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGTERM)
+    if _runtime is not None:
+        _runtime.stop_taking()
 
 
-@signals.worker_process_shutdown.connect
 @signals.worker_shutdown.connect
 def _close_on_shutdown(**_: Any) -> None:
     close_runtime()
-
-
-def _in_pool_process() -> bool:
-    return bool(billiard.current_process().name != "MainProcess")
-
-
-def _stop_taking() -> None:
-    if _runtime is not None:
-        _runtime.stop_taking()
 
 
 def _announce(role: str) -> None:

@@ -1,10 +1,9 @@
 """Celery, with one death: the process that reaches a seam for the COUNT-th time kills itself with SIGKILL.
 
-    python -m tests.chaos.dying [--whole-service] [--marker FILE] SEAM COUNT celery -A app.main.celery_app worker …
+    python -m tests.chaos.dying [--marker FILE] SEAM COUNT celery -A app.main.celery_app worker …
 
-The hook is installed before Celery starts, so pool processes inherit it by fork; each process counts for itself.
-One death per marker: whoever creates the file first dies, and what is started again afterwards lives.
-`--whole-service` takes the process group along, as the death of a machine or container does.
+Each process counts for itself. One death per marker: whoever creates the file first dies, and what is started again
+afterwards lives.
 """
 
 import os
@@ -22,7 +21,7 @@ from app.core.seams import Seam
 from tests.chaos.quick import shorten_pauses
 
 
-def death_at(seam: Seam, count: int, marker: Path, *, whole_service: bool) -> Callable[[Seam], None]:
+def death_at(seam: Seam, count: int, marker: Path) -> Callable[[Seam], None]:
     """A hook for `app.core.seams` that lets one process die at its `count`-th arrival at `seam`."""
     lock = Lock()  # seams are passed on the event loop's thread and on those that wait for SQL
     arrivals = 0
@@ -34,7 +33,7 @@ def death_at(seam: Seam, count: int, marker: Path, *, whole_service: bool) -> Ca
         with lock:
             arrivals += 1
             if arrivals == count and _is_first(marker):
-                _die(whole_service=whole_service)
+                os.kill(os.getpid(), signal.SIGKILL)
 
     return reached
 
@@ -47,16 +46,9 @@ def _is_first(marker: Path) -> bool:
     return True
 
 
-def _die(*, whole_service: bool) -> None:
-    if whole_service:
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def main() -> None:
     """Install the hook, then be celery."""
     parser = ArgumentParser(prog="python -m tests.chaos.dying")
-    parser.add_argument("--whole-service", action="store_true", help="the whole process group dies, not one process")
     parser.add_argument("--marker", type=Path, default=Path("died"), help="created by the one that dies")
     parser.add_argument("seam", type=Seam, metavar="SEAM", help=", ".join(Seam))
     parser.add_argument("count", type=int, metavar="COUNT")
@@ -64,7 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.command[:1] != ["celery"]:
         parser.error("after COUNT comes a celery command")
-    seams.hook = death_at(given.seam, given.count, given.marker.absolute(), whole_service=given.whole_service)
+    seams.hook = death_at(given.seam, given.count, given.marker.absolute())
     shorten_pauses()
     sys.argv = given.command
     celery_main()

@@ -125,19 +125,17 @@ def scenario(name: str, *, certain: bool = False, **needs: object) -> Callable[.
 # ---- deaths at the seams --------------------------------------------------------------------------------
 
 
-def _die_at(seam: Seam, stage: Stage, *, whole_service: bool) -> None:
-    stage.start_roles(Death(seam, stage.random.randint(1, MOST_ARRIVALS[seam]), whole_service))
+def _die_at(seam: Seam, stage: Stage) -> None:
+    stage.start_roles(Death(seam, stage.random.randint(1, MOST_ARRIVALS[seam])))
 
 
 for _seam in Seam:
-    for _who, _whole in (("child", False), ("service", True)):
-        _name = f"{_seam.value}-{_who}"
-        SCENARIOS[_name] = Scenario(
-            _name,
-            f"{'The whole service' if _whole else 'The pool process'} dies at {_seam.name}",
-            Needs(mongo=_seam is Seam.SHIP_BEFORE_DELETE),
-            partial(_die_at, _seam, whole_service=_whole),
-        )
+    SCENARIOS[_seam.value] = Scenario(
+        _seam.value,
+        f"The process dies at {_seam.name}",
+        Needs(mongo=_seam is Seam.SHIP_BEFORE_DELETE),
+        partial(_die_at, _seam),
+    )
 
 
 # ---- deaths at any moment -------------------------------------------------------------------------------
@@ -153,14 +151,14 @@ def sigterm_workers(stage: Stage) -> None:
             service.signal(signal.SIGTERM)
 
 
-@scenario("sigterm-groups", certain=True)
-def sigterm_groups(stage: Stage) -> None:
-    """SIGTERM to every process of every service at once, as some service managers do."""
+@scenario("sigterm-all", certain=True)
+def sigterm_all(stage: Stage) -> None:
+    """SIGTERM to every process at once."""
     stage.start_roles()
     stage.wait_for_copies(5, 70)
     with stage.striking():
         for service in stage.supervisor.services:
-            service.signal_group(signal.SIGTERM)
+            service.signal(signal.SIGTERM)
 
 
 @scenario("sigkill-all")
@@ -170,7 +168,7 @@ def sigkill_all(stage: Stage) -> None:
     stage.wait_for_copies(5, 70)
     with stage.striking(), stage.supervisor.looking_away():
         for service in stage.supervisor.services:
-            service.signal_group(signal.SIGKILL)
+            service.signal(signal.SIGKILL)
 
 
 @scenario("sigkill-all-and-flushall")
@@ -180,18 +178,8 @@ def sigkill_all_and_flushall(stage: Stage) -> None:
     stage.wait_for_copies(5, 70)
     with stage.striking(), stage.supervisor.looking_away():
         for service in stage.supervisor.services:
-            service.signal_group(signal.SIGKILL)
-        stage.redis.client().flushall()
-
-
-@scenario("sigkill-parents")
-def sigkill_parents(stage: Stage) -> None:
-    """SIGKILL to the main processes of the sending services; their pool processes are left alone with the batch."""
-    stage.start_roles()
-    stage.wait_for_copies(5, 70)
-    with stage.striking(), stage.supervisor.looking_away():
-        for service in stage.kind_workers():
             service.signal(signal.SIGKILL)
+        stage.redis.client().flushall()
 
 
 @scenario("sigstop-workers")
@@ -201,10 +189,10 @@ def sigstop_workers(stage: Stage) -> None:
     stage.wait_for_copies(5, 60)
     with stage.striking():
         for service in stage.kind_workers():
-            service.signal_group(signal.SIGSTOP)
+            service.signal(signal.SIGSTOP)
         _stay_for(6.0)
         for service in stage.kind_workers():
-            service.signal_group(signal.SIGCONT)
+            service.signal(signal.SIGCONT)
 
 
 # ---- Redis ----------------------------------------------------------------------------------------------

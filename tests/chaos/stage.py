@@ -135,11 +135,10 @@ class Needs:
 
 @dataclass(slots=True)
 class Death:
-    """Where a process dies: at the `count`-th arrival at a seam, alone or with its whole service."""
+    """Where a process dies: at the `count`-th arrival at a seam."""
 
     seam: Seam
     count: int
-    whole_service: bool
 
 
 class Stage:
@@ -254,14 +253,13 @@ class Stage:
         """One more worker of a queue."""
         name = self._free_name(queue)
         # Without mingling, which costs every start a second and of which Hermes uses nothing.
-        options = ("-Q", queue, "-c", "1", "-n", f"{name}@%h", "--without-mingle")
+        options = ("-Q", queue, "-n", f"{name}@%h", "--without-mingle")
         return self._run(name, *self._launcher(death), "celery", "-A", "app.main.celery_app", "worker", *options)
 
     def _launcher(self, death: Death | None) -> tuple[str, ...]:
         if death is None:
             return ("tests.chaos.quick",)
-        whole = ("--whole-service",) if death.whole_service else ()
-        return ("tests.chaos.dying", *whole, "--marker", str(self.marker), death.seam.value, str(death.count))
+        return ("tests.chaos.dying", "--marker", str(self.marker), death.seam.value, str(death.count))
 
     @property
     def marker(self) -> Path:

@@ -44,14 +44,9 @@ class Service:
         self.died_at = None
 
     def signal(self, number: int) -> None:
-        """Signal the main process alone."""
+        """Signal its process."""
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
-
-    def signal_group(self, number: int) -> None:
-        """Signal the main process and its pool processes."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
 
 
 class Supervisor:
@@ -75,7 +70,7 @@ class Supervisor:
         self._ending.set()
         self._thread.join()
         for service in self.services:
-            service.signal_group(signal.SIGKILL)
+            service.signal(signal.SIGKILL)
             service.process.wait()
 
     def run(self, name: str, *command: str) -> Service:

@@ -25,11 +25,11 @@ def _redis_is_there() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "before_send-child",
-        "after_answer-service",
-        "inside_settle-child",
+        "before_send",
+        "after_answer",
+        "inside_settle",
         "sigkill-all-and-flushall",
-        "ship_before_delete-child",
+        "ship_before_delete",
     ],
 )
 def test_nothing_is_lost_sent_twice_or_in_disagreement_after(name: str, tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ class Roles:
         """The scheduler."""
         return self.start("beat", "celery", "-A", "app.main.celery_app", "beat")
 
-    def worker(self, queue: str, processes: int = 1) -> subprocess.Popen[bytes]:
+    def worker(self, queue: str) -> subprocess.Popen[bytes]:
         """A worker of one queue."""
-        options = ("-Q", queue, "-c", str(processes), "-n", f"{queue}{len(self._processes)}@%h")
+        options = ("-Q", queue, "-n", f"{queue}{len(self._processes)}@%h")
         return self.start(queue, "celery", "-A", "app.main.celery_app", "worker", *options)
 
     def all(self) -> list[subprocess.Popen[bytes]]:
@@ -89,7 +89,7 @@ class Roles:
         return (self._folder / f"{name}.log").read_text(encoding="utf-8")
 
     def kill_all(self) -> None:
-        """SIGKILL to every process of every role, pool processes included."""
+        """SIGKILL to every process of every role."""
         for process in self._processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

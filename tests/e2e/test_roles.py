@@ -1,6 +1,5 @@
 """The distributed mode: beat, a scheduler's worker and one worker per kind, on Redis."""
 
-import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -66,30 +65,6 @@ def test_sigterm_in_mid_batch_finishes_what_is_out_and_gives_back_the_rest(
     assert_books_agree(gateway, partner)
 
 
-def test_a_signal_to_the_whole_process_group_is_a_clean_stop_as_well(
-    make_gateway: Callable[..., Gateway],
-    make_roles: Callable[..., Roles],
-    redis_server: RedisServer,
-    partner: SimulatorHandle,
-) -> None:
-    """Service managers signal every process of a service at once."""
-    gateway = make_gateway()
-    fill_source(gateway, 40, defect_every=0)
-    partner.set_faults([{"fault": "latency", "seconds": 1.0}])
-    roles = make_roles(api_base_url=partner.url, redis_url=redis_server.url, send_concurrency=5, batch_size=40,
-                       claim_seconds=500)  # fmt: skip
-    roles.beat()
-    roles.worker(SCHEDULER_QUEUE)
-    worker = roles.worker("hoa_don_queue")
-    wait_until(lambda: partner.stats()["in_flight"] > 0, "a request is out")
-    os.killpg(worker.pid, signal.SIGTERM)
-    worker.wait(timeout=30)
-    found = gateway.ledger.status(ALL_KINDS[2]).states
-    assert found.get(State.SENDING, 0) == 0
-    assert found.get(State.UNKNOWN, 0) == 0
-    assert_books_agree(gateway, partner)
-
-
 def test_killing_every_process_and_wiping_redis_needs_no_human_action(
     make_gateway: Callable[..., Gateway],
     make_roles: Callable[..., Roles],
@@ -149,7 +124,7 @@ def test_scans_that_overlap_offer_and_send_everything_once(
     roles.all()
     roles.beat()
     roles.worker(SCHEDULER_QUEUE)
-    roles.worker("hoa_don_queue", processes=2)
+    roles.worker("hoa_don_queue")
     assert wait_until_closed(gateway, 300) == {State.ACCEPTED: 300}
     assert_books_agree(gateway, partner)
     assert partner.totals()["repeats"] == 0

@@ -360,6 +360,20 @@ async def test_a_document_that_kills_its_workers_is_parked_and_its_neighbours_ar
     assert "bị dừng nhiều lần" in (parked.error_message or "")
 
 
+async def test_what_a_process_died_with_runs_by_itself(make: Make, partner: SimulatorHandle) -> None:
+    """P7: a batch in the same process would die with it, too."""
+    gateway = make()
+    suspect, *others = fill(gateway, HOA_DON, 4)
+    gateway.ledger.discover(HOA_DON, 10)
+    partner.set_faults([{"fault": "latency", "seconds": 0.5, "code": suspect}])
+    alone = asyncio.create_task(gateway.deliver.run(HOA_DON, [suspect]))
+    together = asyncio.create_task(gateway.deliver.run(HOA_DON, others))
+    await asyncio.sleep(0.3)
+    assert states(gateway) == {State.SENDING: 1, State.QUEUED: 3}
+    await asyncio.gather(alone, together)
+    assert states(gateway) == {State.ACCEPTED: 4}
+
+
 async def test_a_header_whose_lines_are_still_being_written_is_given_time(
     make: Make, clock: SettableClock, partner: SimulatorHandle
 ) -> None:
