@@ -6,7 +6,7 @@ DOCUMENTS ?= 600
 FAULTS ?= none
 ROUNDS ?= 20
 
-.PHONY: help setup setup-dev demo run test chaos check fmt lint types imports lock clean
+.PHONY: help setup setup-dev demo run test chaos bench check fmt lint types imports lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ test: setup-dev ## Run all tests
 
 chaos: setup-dev ## Kill, cut, freeze and flush everything, and compare the books (ROUNDS=20)
 	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS)
+
+bench: setup-dev ## Measure speed, as ratios within one run (BENCH="--quick", see --help)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: lint types imports ## Everything that can be checked without running it
 
