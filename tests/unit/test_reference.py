@@ -1,21 +1,38 @@
-"""The pages on guarantees, lifecycle, states and errors say what the code has: all of it, and nothing else."""
+"""The reference and the pages on guarantees and lifecycle say what the code has: all of it, and nothing else."""
 
+import ast
 import re
 from datetime import UTC, datetime
+from enum import Enum
 from itertools import product
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from sqlalchemy import Column
+from sqlalchemy.dialects import mssql
+from typer.main import get_command
 
-from app.core.config import Language, Settings
+from app.cli import program
+from app.clients.partner_api_client import PartnerAPIClient
+from app.core.config import Language, Settings, load_settings
 from app.core.seams import Seam
 from app.core.texts import say
+from app.db.migrate import VERSION_TABLE
+from app.db.tables import LEDGER
+from app.documents import ALL_KINDS, SOURCE, DocumentKind
 from app.domain import states
 from app.domain.decide import MOST_DEATHS, RetryPolicy, Standing, UnknownPolicy, decide, decide_after_death
+from app.domain.deliveries import Attempt
 from app.domain.errors import ErrorCode, Problem
+from app.domain.kinds import Document
 from app.domain.outcomes import Accepted, Defer, Outcome, Rejected, Retry, Unknown
 from app.domain.retry import RetrySchedule
 from app.domain.states import SOURCE_STATUS, SourceStatus, State, Transition
+from app.partners import Prepared
+from app.partners.basic import BASIC
 
 ROOT = Path(__file__).parents[2]
 GUARANTEES = (ROOT / "docs/explanation/guarantees.md").read_text(encoding="utf-8")
@@ -228,3 +245,189 @@ def test_the_default_schedule_gives_the_tries_and_hours_that_the_pages_name() ->
 def test_a_document_is_given_up_after_as_many_deaths_as_the_pages_name() -> None:
     assert MOST_DEATHS == 3
     assert "After the third, it is tried no longer" in " ".join(LIFECYCLE.split())
+
+
+# ---- settings, commands, tables, log fields ----------------------------------------------------------------
+
+SETTINGS_PAGE = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+CLI_PAGE = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+TABLES_PAGE = (ROOT / "docs/reference/tables.md").read_text(encoding="utf-8")
+LOG_PAGE = (ROOT / "docs/reference/log-fields.md").read_text(encoding="utf-8")
+
+LINE_FIELDS = {"described": {"code", "outcome", "national_code"}, "summary": {"role"}}
+"""What the calls that are spread into a log line bring along; `summary` is every setting."""
+
+
+def table_lines(text: str) -> list[str]:
+    """Every row of every table in `text`, heads included, rules left out."""
+    return [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|---")]
+
+
+def settings_of_the_example() -> dict[str, list[str]]:
+    """The settings by group, in the order of `.env.example`."""
+    file = (ROOT / ".env.example").read_text(encoding="utf-8")
+    groups = re.findall(r"^# ---- ([^\n]+?)(?:\. [^\n]*)? ----$(.+?)(?=^# ----|\Z)", file, re.MULTILINE | re.DOTALL)
+    return {title: re.findall(r"^#?([A-Z_]+)=", body, re.MULTILINE) for title, body in groups}
+
+
+def shown(default: object) -> str:
+    """A default as a person would write it."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return str(default.value if isinstance(default, Enum) else default)
+
+
+def setting_row(name: str) -> str:
+    """The row that the page must have for a setting."""
+    field = Settings.model_fields[name.lower()]
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    default = "" if field.default is None else f"`{shown(field.default)}`"
+    return f"| `{name}` | {default} | {extra['expects']} | {field.description} |"
+
+
+@pytest.mark.parametrize("group", settings_of_the_example())
+def test_every_setting_stands_in_its_group_as_the_code_has_it(group: str) -> None:
+    names = settings_of_the_example()[group]
+    assert table_lines(section(SETTINGS_PAGE, group))[1:] == [setting_row(name) for name in names]
+
+
+def test_the_settings_page_lists_every_setting_once_and_no_other() -> None:
+    listed = re.findall(r"^\| `([A-Z_]+)` \|", SETTINGS_PAGE, re.MULTILINE)
+    assert sorted(listed) == sorted(SETTINGS)
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its full name, `db upgrade` included."""
+    found: dict[str, Any] = {}
+    for name, command in get_command(program.app).commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {sub}": each for sub, each in inner.items()} if inner else {name: command}
+    return found
+
+
+def parameters(command: Any) -> list[str]:
+    """A command's arguments and options as the page writes them, but for `--help`."""
+    return [", ".join(f"`{name}`" for name in each.opts) for each in command.params if each.name != "help"]
+
+
+def test_every_command_has_its_section_and_nothing_else_has() -> None:
+    headings = re.findall(r"^### `hermes (.+)`$", CLI_PAGE, re.MULTILINE)
+    assert sorted(headings) == sorted(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_argument_and_option_is_explained_and_no_other(name: str) -> None:
+    explained = [cells[0] for cells in rows(section(CLI_PAGE, f"`hermes {name}`"))]
+    assert sorted(explained) == sorted(parameters(commands()[name]))
+
+
+def test_the_exit_codes_are_those_that_the_commands_promise() -> None:
+    promised = re.findall(r"\b(\d) ", program.__doc__ or "")
+    assert [cells[0] for cells in rows(section(CLI_PAGE, "The command line").split("## ")[0])] == promised
+
+
+def sql_type(column: Column[Any]) -> str:
+    """A column's type on SQL Server."""
+    return str(column.type.compile(dialect=mssql.dialect())).lower()
+
+
+def columns_and_indexes(page_section: str) -> tuple[list[list[str]], list[list[str]]]:
+    """The cells of a table's columns, and of its indexes where it has some."""
+    columns, _, indexes = page_section.partition("| index |")
+    return rows(columns), rows(f"| index |{indexes}") if indexes else []
+
+
+def test_every_table_has_its_section_and_nothing_else_has() -> None:
+    headings = re.findall(r"^### `(\w+)`$", TABLES_PAGE, re.MULTILINE)
+    assert sorted(headings) == sorted([*LEDGER.tables, *SOURCE.tables])
+    assert f"`{VERSION_TABLE}`" in TABLES_PAGE
+
+
+@pytest.mark.parametrize("name", sorted(LEDGER.tables))
+def test_every_column_and_index_of_the_ledger_is_explained_as_it_is(name: str) -> None:
+    table = LEDGER.tables[name]
+    text = section(TABLES_PAGE, f"`{name}`")
+    columns, indexes = columns_and_indexes(text)
+    assert [cells[:3] for cells in columns] == [
+        [f"`{each.name}`", sql_type(each), "yes" if each.nullable else "no"] for each in table.columns
+    ]
+    assert all(cells[3] for cells in columns)
+    assert [cells[:2] for cells in indexes] == [
+        [f"`{index.name}`", ", ".join(f"`{each.name}`" for each in index.columns)]
+        for index in sorted(table.indexes, key=lambda index: str(index.name))
+    ]
+    key = ", ".join(f"`{each.name}`" for each in table.primary_key.columns)
+    assert f"Primary key: {key}." in text
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.name)
+def test_every_column_of_the_source_is_listed_with_what_is_sent_of_it(kind: DocumentKind) -> None:
+    header = BASIC.endpoints[kind.name].payload
+    (line,) = get_args(header.model_fields["items"].annotation)
+    its_own = {"id", kind.line_code.name}
+    for table, model in ((kind.header, header), (kind.lines, line)):
+        fields = {field.validation_alias: field for field in model.model_fields.values()}
+        wanted = []
+        for column in table.columns:
+            field = fields.get(column.name)
+            required = field.is_required() if field else table is kind.lines and column.name in its_own
+            sent_as = f"`{field.serialization_alias}`" if field else ""
+            wanted.append([f"`{column.name}`", sql_type(column), "yes" if required else "no", sent_as])
+        assert [cells[:4] for cells in rows(section(TABLES_PAGE, f"`{table.name}`"))] == wanted
+
+
+def test_the_columns_that_hermes_writes_are_marked() -> None:
+    marked = re.findall(r"^\| `(\w+)` \|.*\*\*Hermes writes it\*\*", TABLES_PAGE, re.MULTILINE)
+    written = [name for kind in ALL_KINDS for name in (kind.national_code_column, "status_phieu", "note_log")]
+    assert sorted(marked) == sorted(written)
+
+
+def test_every_field_of_a_try_is_explained_and_no_other() -> None:
+    assert first_cells(section(LOG_PAGE, "One try").partition("### ")[0]) == list(Attempt.__dataclass_fields__)
+
+
+async def test_the_record_of_a_try_has_the_fields_that_the_page_names() -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"ma_phieu_nhap_quoc_gia": "QG-1"})
+
+    partner = web.Application()
+    partner.router.add_post("/phieunhap", answer)
+    async with TestServer(partner) as server:
+        url = str(server.make_url("")).rstrip("/")
+        client = PartnerAPIClient(lambda: load_settings(api_base_url=url, api_username="u", api_password="secret"))
+        line = {"ma_thuoc": "T1", "ten_thuoc": "T", "so_lo": "L", "han_dung": "2030-01-01", "so_luong": 1}
+        header = {"ma_phieu": "PN1", "ma_co_so": "CS1", "ngay_nhap": "2026-11-20", "loai_phieu_nhap": 1}
+        document = Document("phieu_nhap", "PN1", header, [{**line, "don_gia": 1, "don_vi_tinh": "Viên"}])
+        prepared = BASIC.endpoints["phieu_nhap"].prepare(document)
+        assert isinstance(prepared, Prepared)
+        record = (await client.submit_phieu_nhap(prepared, "key")).record
+        await client.close()
+    found = [f"{side}.{name}" for side, values in record.items() for name in values]
+    of_other_tries = {"message", "faults", "late"}
+    assert sorted(first_cells(section(LOG_PAGE, "`record`"))) == sorted({*found, *of_other_tries})
+
+
+def log_calls() -> dict[str, tuple[str, set[str]]]:
+    """Every log line that the code can write: its event, level and fields."""
+    found = {}
+    for file in (ROOT / "app").rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            if not (isinstance(call.func.value, ast.Name) and call.func.value.id == "log"):
+                continue
+            level = {"exception": "error"}.get(call.func.attr, call.func.attr)
+            fields = {keyword.arg for keyword in call.keywords if keyword.arg}
+            for spread in (keyword.value for keyword in call.keywords if keyword.arg is None):
+                assert isinstance(spread, ast.Call)
+                fields |= LINE_FIELDS[getattr(spread.func, "id", getattr(spread.func, "attr", ""))]
+            for event in ast.walk(call.args[0]):
+                if isinstance(event, ast.Constant) and isinstance(event.value, str):
+                    found[event.value] = (level, fields)
+    return found
+
+
+def test_every_log_line_is_explained_with_its_level_and_fields_and_no_other() -> None:
+    listed = {quoted(cells[0])[0]: (cells[1], set(quoted(cells[2]))) for cells in rows(section(LOG_PAGE, "Log lines"))}
+    assert listed == log_calls()
