@@ -5,6 +5,7 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
+import sqlglot
 from typer.main import get_command
 
 from app.cli.program import app
@@ -72,11 +73,106 @@ def test_both_readmes_have_the_same_shape() -> None:
     assert shapes[0] == shapes[1]
 
 
-@pytest.mark.parametrize("page", [*READMES, *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])
-def test_every_link_leads_to_a_file(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert ((ROOT / page).parent / target).exists(), target
+PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BY_HAND = {"CREATE SCHEMA", "CREATE LOGIN", "CREATE USER", "CREATE TRIGGER", "GRANT SELECT"}
+"""What sqlglot does not take apart; the statements inside a trigger it does."""
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """The names under which a page's headings can be linked to, as GitHub makes them."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def code_in(text: str) -> str:
+    """The fenced blocks and code spans of a page, one per line."""
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join([*blocks, *(" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose))])
+
+
+def sql_in(text: str) -> list[str]:
+    """The batches of a page's SQL."""
+    blocks = re.findall(r"^ *```sql\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    return [batch for block in blocks for batch in re.split(r"^\s*GO\s*$", block, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: str) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", read(page)):
+        found = (ROOT / page).parent / target if target else ROOT / page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/") and page != "docs/README.md"])
+def test_the_index_leads_to_every_page(page: str) -> None:
+    assert f"({page.removeprefix('docs/')})" in read("docs/README.md")
+
+
+def command_given(text: str) -> str | None:
+    """The command that a line begins with, once `hermes` is taken away; None when there is no such command."""
+    return next((name for name in commands() if text.split()[: len(name.split())] == name.split()), None)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_that_a_page_gives_exists_with_its_options(page: str) -> None:
+    for given in re.findall(r"(?:^ *|bin/|&& )hermes ([^\n#|&]+)", code_in(read(page)), re.MULTILINE):
+        name = command_given(given)
+        if name is None:
+            assert given == "--version"
+            continue
+        options = {option for each in commands()[name].params for option in each.opts} | {"--help"}
+        unquoted = re.sub(r"\"[^\"]*\"|'[^']*'", "", given)
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", unquoted)) <= options, given
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_every_setting_that_a_page_names_exists(page: str) -> None:
+    named = re.findall(
+        r"\b((?:API|MSSQL|REDIS|MONGO|LOG|HERMES|RATE|SCAN|CLAIM|SEND|BATCH|RETRY)_[A-Z_]+)\b", read(page)
+    )
+    assert {name.removesuffix("_FILE") for name in named} <= {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if sql_in(read(page))])
+def test_the_sql_of_a_page_is_sql_that_sql_server_reads(page: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL", logger="sqlglot")
+    for batch in sql_in(read(page)):
+        for statement in sqlglot.parse(batch, dialect="tsql"):
+            if isinstance(statement, sqlglot.exp.Command):
+                assert " ".join(batch.split()[:2]).rstrip(",") in BY_HAND, batch
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/") and page.endswith(".vi.md")])
+def test_a_translated_page_has_the_shape_of_its_original(page: str) -> None:
+    """The same headings, commands and rows; an original may show more of what one sees."""
+    translated, original = read(page), read(page.replace(".vi.md", ".md"))
+    assert translated.count("\n## ") == original.count("\n## ")
+    assert len(re.findall(r"^\|", translated, re.MULTILINE)) == len(re.findall(r"^\|", original, re.MULTILINE))
+    assert len(re.findall(r"^- \*\*", translated, re.MULTILINE)) == len(re.findall(r"^- \*\*", original, re.MULTILINE))
+    given = re.compile(rf"hermes (?:{'|'.join(commands())})\b")
+    assert given.findall(code_in(translated)) == given.findall(code_in(original))
+
+
+def test_the_units_run_every_queue_and_only_commands_that_exist() -> None:
+    units = ROOT / "deploy/systemd"
+    page = read("docs/howto/deploy-without-containers.md")
+    started = re.findall(
+        r"ExecStart=/opt/hermes/\.venv/bin/(\S+) (.+)", "".join(u.read_text() for u in sorted(units.glob("*.service")))
+    )
+    assert [command for command in started if command[0] == "hermes"] == [("hermes", "up")]
+    assert {arguments.split()[1] for command, arguments in started if command == "celery"} == {"app.main.celery_app"}
+    queues = {SCHEDULER_QUEUE, *(kind.queue for kind in ALL_KINDS)}
+    assert set(re.findall(r"hermes-worker@(\w+)\.service(?!\.d)", page)) == queues
+    assert {file.name for file in units.iterdir() if file.is_file()} == set(
+        re.findall(r"^\| `(hermes[^`]+)`", page, re.MULTILINE)
+    )
 
 
 def test_the_catalogue_has_every_state_and_both_languages_with_the_same_values() -> None:
