@@ -11,7 +11,7 @@ from typer.main import get_command
 from app.cli.program import app
 from app.core.config import Settings
 from app.core.texts import _CATALOGUE
-from app.documents import ALL_KINDS
+from app.documents import ALL_KINDS, HOA_DON
 from app.domain.errors import ErrorCode
 from app.domain.states import State
 from app.main import SCHEDULER_QUEUE
@@ -147,6 +147,16 @@ def test_the_sql_of_a_page_is_sql_that_sql_server_reads(page: str, caplog: pytes
         for statement in sqlglot.parse(batch, dialect="tsql"):
             if isinstance(statement, sqlglot.exp.Command):
                 assert " ".join(batch.split()[:2]).rstrip(",") in BY_HAND, batch
+
+
+def test_the_views_of_the_example_have_the_columns_that_hermes_reads() -> None:
+    parsed = [
+        sqlglot.parse_one(batch, dialect="tsql")
+        for batch in sql_in(read("docs/howto/fit-your-schema.md"))
+        if "CREATE VIEW" in batch
+    ]
+    views = {view.find(sqlglot.exp.Table).name: view.expression.named_selects for view in parsed}
+    assert views == {table.name: [column.name for column in table.columns] for table in (HOA_DON.header, HOA_DON.lines)}
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/") and page.endswith(".vi.md")])

@@ -30,14 +30,14 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlglot import exp
 
 from app.core.config import load_settings
-from app.db import attempt_log, audit, circuits, ledger, source
+from app.db import attempt_log, audit, circuits, ledger, source, tables
 from app.db.attempt_log import SqlAttemptLog
 from app.db.circuits import SqlCircuits
 from app.db.engine import MOST_PARAMETERS
 from app.db.ledger import SqlLedger
-from app.db.migrate import upgrade
+from app.db.migrate import VERSION_TABLE, upgrade
 from app.db.source import SqlSource, create_source_tables
-from app.documents import ALL_KINDS, PHIEU_NHAP, DocumentKind
+from app.documents import ALL_KINDS, PHIEU_NHAP, SOURCE, DocumentKind
 from app.domain.decide import Decision
 from app.domain.deliveries import Attempt, Selection, Settlement
 from app.domain.errors import ErrorCode, Problem
@@ -454,3 +454,42 @@ def test_limits_are_written_as_sql_server_writes_them(statements: list[Statement
     ] == []
     assert [written for written in limited if written not in walked and "SELECT TOP" not in written] == []
     assert [written for written in limited if "LIMIT" in written] == []
+
+
+# ---- what the login needs -------------------------------------------------------------------------------
+
+
+def granted() -> dict[tuple[str, str], set[str]]:
+    """What the login script in the documents grants: (verb, table) → columns, none where it is the whole table."""
+    page = (Path(__file__).parents[2] / "docs/howto/use-sql-server.md").read_text(encoding="utf-8")
+    found = {}
+    for verbs, table, columns in re.findall(r"^ *GRANT ([A-Z, ]+) ON dbo\.(\w+)(?: \((.+)\))? TO hermes;", page, re.M):
+        for verb in verbs.split(", "):
+            found[verb, table] = set(columns.split(", ")) if columns else set()
+    return found
+
+
+def needed(statements: list[Statement]) -> dict[tuple[str, str], set[str]]:
+    """What the statements need; of an UPDATE of a source table, the columns it sets."""
+    found: dict[tuple[str, str], set[str]] = {}
+    own = {table.lower(): table for table in [*tables.LEDGER.tables, *SOURCE.tables]}
+    for each in statements:
+        (parsed,) = each.parsed
+        assert parsed is not None
+        verb = type(parsed).__name__.upper()
+        target = None if verb == "SELECT" else parsed.find(exp.Table)
+        for table in parsed.find_all(exp.Table):
+            if table is not target and table.name.lower() in own:
+                found.setdefault(("SELECT", own[table.name.lower()]), set())
+        if target is not None:
+            changed = found.setdefault((verb, own[target.name.lower()]), set())
+            if verb == "UPDATE" and own[target.name.lower()] in SOURCE.tables:
+                changed |= {each.this.name for each in parsed.expressions}
+    return found
+
+
+def test_the_login_script_grants_what_the_statements_need_and_nothing_more(statements: list[Statement]) -> None:
+    needs = needed(statements)
+    # An UPDATE or DELETE that says which rows reads them; the ledger's version is read when a process starts.
+    needs |= {("SELECT", table): set() for verb, table in needs if verb in {"UPDATE", "DELETE"}}
+    assert granted() == needs | {("SELECT", VERSION_TABLE): set()}
