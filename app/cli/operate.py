@@ -57,7 +57,7 @@ def park(
     since: Since = None, until: Until = None, everything: All = False, yes: Yes = False,
     why: Why = "", who: Who = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Put documents aside until somebody runs `hermes retry`: queued, waiting, unknown or rejected ones."""
+    """Put documents aside until somebody runs `hermes retry`: queued, waiting or unknown ones."""
     _operate(
         Action.PARK, _selection(codes, kind, state, error, facility, since, until, everything), yes, why, who, as_json
     )
