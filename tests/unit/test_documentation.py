@@ -134,10 +134,14 @@ def test_every_command_that_a_page_gives_exists_with_its_options(page: str) -> N
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
 def test_every_setting_that_a_page_names_exists(page: str) -> None:
-    named = re.findall(
-        r"\b((?:API|MSSQL|REDIS|MONGO|LOG|HERMES|RATE|SCAN|CLAIM|SEND|BATCH|RETRY)_[A-Z_]+)\b", read(page)
-    )
+    named = re.findall(r"\b((?:API|MSSQL|REDIS|MONGO|LOG|RATE|SCAN|CLAIM|SEND|BATCH|RETRY)_[A-Z_]+)\b", read(page))
     assert {name.removesuffix("_FILE") for name in named} <= {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_that_a_page_names_exists(page: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"(?:^ *|&& )make ([a-z-]+)", code_in(read(page)), re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if sql_in(read(page))])
