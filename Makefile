@@ -6,7 +6,7 @@ DOCUMENTS ?= 600
 FAULTS ?= none
 ROUNDS ?= 20
 
-.PHONY: help setup setup-dev demo run test chaos bench check fmt lint types imports lock clean
+.PHONY: help setup setup-dev demo run test chaos bench check fmt lint types imports containers lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,11 +27,15 @@ test: setup-dev ## Run all tests
 chaos: setup-dev ## Kill, cut, freeze and flush everything, and compare the books (ROUNDS=20)
 	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS)
 
+<<<<<<< HEAD
 bench: setup-dev ## Measure speed, as ratios within one run (BENCH="--quick", see --help)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: lint types imports ## Everything that can be checked without running it
+=======
+check: lint types imports containers ## Everything that can be checked without running it
+>>>>>>> b7cd927ba4b92964829e5b4b18dded9fc0544494
 
 fmt: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
@@ -44,6 +48,10 @@ types: setup-dev ## Types, strictly
 
 imports: setup-dev ## The direction of imports
 	@$(BIN)/lint-imports
+
+containers: setup-dev ## Dockerfile and docker-compose.yml
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/check-jsonschema -q --builtin-schema vendor.compose-spec docker-compose.yml
 
 lock: setup-dev ## Compile requirements*.txt from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --upgrade \

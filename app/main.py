@@ -47,6 +47,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker_url or EMBEDDED_BROKER,
         "broker_connection_retry_on_startup": True,
+        # Celery would give up after a hundred tries: within the hour.
+        "broker_connection_max_retries": None,
         # A frozen Redis must not hang a scan: every command ends within the timeout.
         "broker_transport_options": {
             "socket_timeout": timeout,

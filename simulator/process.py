@@ -38,6 +38,15 @@ class SimulatorError(RuntimeError):
     """The simulator did not get ready, or refused a call to a control endpoint; the text says why."""
 
 
+def is_simulator(url: str) -> bool:
+    """Whether a simulator answers at this base URL. Raises OSError when nothing does."""
+    try:
+        with _OPENER.open(f"{url}/_simulator/stats", timeout=CONTROL_SECONDS) as response:
+            return "max_in_flight" in json.load(response)
+    except (HTTPError, ValueError):
+        return False
+
+
 class SimulatorHandle:
     """A running simulator: ``url`` is its base URL, without a slash at the end."""
 

@@ -8,6 +8,7 @@ import typer
 from app.cli.output import open_gateway, say, text
 from app.db.migrate import ledger_script, source_script, upgrade
 from app.db.source import create_source_tables
+from app.demo.show import offer_samples
 
 app = typer.Typer(help="Create and upgrade tables, or print the DDL for a DBA.", no_args_is_help=True)
 
@@ -36,6 +37,18 @@ def create_source() -> None:
     gateway = open_gateway(quiet=True)
     created = create_source_tables(gateway.engine)
     say(text("source_created", tables=", ".join(created)) if created else text("source_complete"))
+
+
+@app.command("create-samples", epilog="Example: hermes db create-samples --documents 600")
+def create_samples(
+    documents: Annotated[int, typer.Option(min=3, help="How many, shared among the kinds.")] = 600,
+) -> None:
+    """Fill empty source tables with sample documents, about one in 15 of them defective: for trying things out.
+
+    Refused where API_BASE_URL is not a simulated partner; does nothing where there are documents already.
+    """
+    created = offer_samples(open_gateway(quiet=True), documents)
+    say(text("demo_seeded", documents=documents) if created else text("samples_not_needed"))
 
 
 @app.command("script", epilog="Example: hermes db script --dialect mssql > ledger.sql")

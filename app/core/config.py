@@ -295,6 +295,12 @@ class Settings(BaseSettings):
         expects="console or json",
         example="console",
     )
+    progress_folder: Path | None = setting(
+        None,
+        "Where a scheduler or worker notes its progress for its health check; one folder for each",
+        expects="a folder",
+        example="/tmp/progress",  # noqa: S108  in a container it is that process's own
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -375,6 +381,11 @@ class Settings(BaseSettings):
     def reoffer_after_seconds(self) -> int:
         """When a document that nobody took up is offered again."""
         return self.reoffer_seconds or max(30, 5 * self.scan_interval_seconds)
+
+    @property
+    def longest_task_seconds(self) -> int:
+        """A claim is worth nothing after CLAIM_SECONDS; a task that takes twice as long and more hangs."""
+        return 2 * self.claim_seconds + 60
 
     @property
     def database_url(self) -> URL:

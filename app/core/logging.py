@@ -48,7 +48,9 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("alembic", "kombu", "celery.beat", "celery.worker.request"):
+    # Celery's lines about a message taken and done carry its codes, and say nothing that ours do not.
+    celerys = ("celery.beat", "celery.worker.request", "celery.worker.strategy", "celery.app.trace")
+    for noisy in ("alembic", "kombu", *celerys):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -124,6 +124,10 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     # Tables.
     "ledger_current": ("Sổ gửi đã ở phiên bản mới nhất.", "The ledger is up to date."),
     "source_created": ("Đã tạo: {tables}", "Created: {tables}"),
+    "samples_not_needed": (
+        "Các bảng nguồn đã có phiếu; không thêm phiếu mẫu.",
+        "The source tables hold documents already; no samples were added.",
+    ),
     "source_complete": ("Các bảng nguồn đã có đủ.", "The source tables are complete already."),
     # What operators do.
     "not_in_ledger": (

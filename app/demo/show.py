@@ -28,15 +28,16 @@ from sqlalchemy import insert, select
 from app.core.clock import VIETNAM
 from app.core.config import Language, get_settings, isolate
 from app.core.texts import say
-from app.db.engine import reading, writing
+from app.db.engine import patiently, reading, writing
 from app.db.migrate import upgrade
 from app.db.source import create_source_tables
 from app.demo.sample_data import SampleDocument, generate
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.deliveries import Delivery, Selection
+from app.domain.errors import InfrastructureError, InputError
 from app.domain.states import CLOSED, SOURCE_STATUS, State
 from app.wiring import Gateway, process_gateway
-from simulator.process import SimulatorHandle, running_simulator
+from simulator.process import SimulatorHandle, is_simulator, running_simulator
 
 FOLDER = Path("var/demo")
 LOG_FILE = "hermes.log"
@@ -118,11 +119,7 @@ class Demo:
     def _seed(self, gateway: Gateway) -> None:
         upgrade(gateway.engine)
         create_source_tables(gateway.engine)
-        share, rest = divmod(self._documents, len(ALL_KINDS))
-        today = datetime.now(VIETNAM).date()
-        for number, kind in enumerate(ALL_KINDS):
-            count = share + (number < rest)
-            insert_documents(gateway, kind, generate(kind.name, count, seed=_SEED, today=today))
+        insert_samples(gateway, self._documents)
         self._say("demo_seeded", documents=self._documents)
 
     def _watch(self, gateway: Gateway) -> float:
@@ -184,6 +181,40 @@ class Demo:
 
     def _say(self, key: str, **values: object) -> None:
         self._console.print(say(self._language, key, **values), markup=False, soft_wrap=True)
+
+
+def insert_samples(gateway: Gateway, documents: int) -> None:
+    """Write so many sample documents into the source tables, shared among the kinds."""
+    share, rest = divmod(documents, len(ALL_KINDS))
+    today = datetime.now(VIETNAM).date()
+    for number, kind in enumerate(ALL_KINDS):
+        count = share + (number < rest)
+        insert_documents(gateway, kind, generate(kind.name, count, seed=_SEED, today=today))
+
+
+def offer_samples(gateway: Gateway, documents: int) -> bool:
+    """Write sample documents where there are none of any kind yet; returns whether it did.
+
+    Raises InputError unless the partner is a simulator: what is made up must not reach anybody in earnest.
+    """
+    gateway.require_partner()
+    url = gateway.settings.api_base_url or ""
+    try:
+        harmless = is_simulator(url)
+    except OSError as error:
+        raise InfrastructureError(f"{url} does not answer: {error}") from error
+    if not harmless:
+        raise InputError(f"API_BASE_URL={url} is not a simulated partner. Sample documents are not for a real one.")
+    if any(_has_documents(gateway, kind) for kind in ALL_KINDS):
+        return False
+    insert_samples(gateway, documents)
+    return True
+
+
+@patiently
+def _has_documents(gateway: Gateway, kind: DocumentKind) -> bool:
+    with reading(gateway.engine) as connection:
+        return connection.execute(select(kind.code).limit(1)).first() is not None
 
 
 def insert_documents(gateway: Gateway, kind: DocumentKind, documents: Iterator[SampleDocument]) -> None:

@@ -16,6 +16,7 @@ from celery import Task, signals
 
 from app.core.config import get_settings
 from app.core.logging import configure_logging
+from app.core.progress import Progress
 from app.documents import ALL_KINDS
 from app.domain.errors import ConfigError, HermesError
 from app.main import celery_app
@@ -72,12 +73,16 @@ class HermesTask(Task):  # type: ignore[misc]
     tick tries again, and SQL knows what is due."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task's function."""
+        """Run the task's function; what was achieved is noted for the health check."""
+        progress = Progress(get_settings().progress_folder)
+        progress.take()
         try:
-            return self.run(*args, **kwargs)
+            result = self.run(*args, **kwargs)
         except HermesError as error:
             log.error("task_failed", task=self.name, error_type=type(error).__name__, error=str(error))
             return None
+        progress.finish()
+        return result
 
 
 def close_runtime() -> None:
@@ -105,12 +110,16 @@ def _check_worker(**_: Any) -> None:
     consumed = set(celery_app.amqp.queues.consume_from)
     if consumed & {kind.queue for kind in ALL_KINDS}:
         _or_exit(process_gateway().require_partner)
+    _note_start([] if _embedded() else sorted(consumed))
 
 
 @signals.beat_init.connect
 def _scan_at_once(sender: Any, **_: Any) -> None:
     """Beat would wait a whole interval before its first tick."""
     _announce("beat")
+    if not _embedded():
+        _note_start([])
+        signals.after_task_publish.connect(_note_tick)
     for entry in sender.scheduler.schedule.values():
         entry.last_run_at = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -127,12 +136,28 @@ def _close_on_shutdown(**_: Any) -> None:
 
 
 def _announce(role: str) -> None:
-    if celery_app.conf.get("hermes_embedded"):
+    if _embedded():
         return
     settings = get_settings()
     if settings.broker_url is None:
         sys.exit(f"{role}: REDIS_HOST (or REDIS_URL) is not set. Separate processes need Redis; or run: hermes up")
     log.info("starting", role=role, **settings.summary())
+
+
+def _note_start(queues: list[str]) -> None:
+    try:
+        Progress(get_settings().progress_folder).start(queues)
+    except OSError as error:
+        sys.exit(f"PROGRESS_FOLDER cannot be written to: {error}")
+
+
+def _note_tick(**_: Any) -> None:
+    """The scheduler's progress is a tick that reached the broker."""
+    Progress(get_settings().progress_folder).finish()
+
+
+def _embedded() -> bool:
+    return bool(celery_app.conf.get("hermes_embedded"))
 
 
 def _or_exit(check: Callable[[], None]) -> None:

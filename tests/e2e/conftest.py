@@ -74,8 +74,15 @@ class Roles:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one `hermes` command to its end."""
+        return self._run("app", *arguments)
+
+    def healthcheck(self) -> subprocess.CompletedProcess[str]:
+        """Ask as a container's health check does."""
+        return self._run("app.healthcheck")
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "app", *arguments],
+            [sys.executable, "-m", *arguments],
             cwd=self._folder,
             env=self.environment,
             capture_output=True,

@@ -3,7 +3,9 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -289,3 +291,27 @@ def test_the_demo_proves_itself_when_the_partner_misbehaves(make_roles: Callable
     done = make_roles().run("demo", "--documents", "90", "--faults", "some")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✓" in done.stdout
+
+
+def test_samples_fill_empty_tables_of_a_simulated_partner_once(hermes: Roles, source: sqlite3.Connection) -> None:
+    assert hermes.run("db", "create-samples", "--documents", "30").returncode == 0
+    assert source.execute('SELECT count(*) FROM "HoaDonHeader"').fetchone() == (10,)
+    again = hermes.run("db", "create-samples")
+    assert again.returncode == 0
+    assert "không thêm phiếu mẫu" in again.stderr
+    assert source.execute('SELECT count(*) FROM "HoaDonHeader"').fetchone() == (10,)
+
+
+def test_samples_are_kept_from_a_partner_that_is_real_or_away(
+    hermes: Roles, make_roles: Callable[..., Roles], source: sqlite3.Connection
+) -> None:
+    """What is made up must not reach anybody in earnest."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as real:
+        Thread(target=real.serve_forever, daemon=True).start()
+        refused = make_roles(api_base_url=f"http://127.0.0.1:{real.server_port}").run("db", "create-samples")
+        real.shutdown()
+    away = make_roles(api_base_url="http://127.0.0.1:9").run("db", "create-samples")
+    assert (refused.returncode, away.returncode) == (2, 3)
+    assert "not a simulated partner" in refused.stderr
+    assert "does not answer" in away.stderr
+    assert source.execute('SELECT count(*) FROM "HoaDonHeader"').fetchone() == (0,)

@@ -2,13 +2,16 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from app.core.config import load_settings
+from app.core.progress import Progress
 from app.db.engine import writing
-from app.documents import ALL_KINDS
+from app.documents import ALL_KINDS, HOA_DON
 from app.domain.states import State
 from app.main import SCHEDULER_QUEUE, celery_app, configuration
 from app.wiring import Gateway
@@ -189,3 +192,50 @@ def test_without_a_broker_the_whole_pipeline_runs_in_one_process(
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0
     assert_books_agree(gateway, partner)
+
+
+def test_health_is_told_by_progress_and_a_frozen_worker_beside_a_full_queue_is_stuck(
+    make_gateway: Callable[..., Gateway],
+    make_roles: Callable[..., Roles],
+    redis_server: RedisServer,
+    partner: SimulatorHandle,
+    tmp_path: Path,
+) -> None:
+    gateway = make_gateway()
+    fill_source(gateway, 5, defect_every=0)
+    settings = {"api_base_url": partner.url, "redis_url": redis_server.url}
+    folders = {name: tmp_path / name for name in ("scheduler", "scanner", "worker")}
+    roles = {name: make_roles(**settings, progress_folder=folder) for name, folder in folders.items()}
+    assert roles["worker"].healthcheck().stderr == "not started yet\n"
+    roles["scheduler"].beat()
+    roles["scanner"].worker(SCHEDULER_QUEUE)
+    worker = roles["worker"].worker("hoa_don_queue")
+    wait_until(lambda: gateway.ledger.status(HOA_DON).states.get(State.ACCEPTED, 0) == 5, "all are delivered")
+    wait_until(lambda: not Progress(folders["worker"]).unfinished, "the batch is noted as done")
+    assert all(each.healthcheck().returncode == 0 for each in roles.values())
+
+    os.killpg(worker.pid, signal.SIGSTOP)
+    long_ago = time.time() - 1000
+    os.utime(folders["worker"] / "taken", (long_ago, long_ago))
+    os.utime(folders["worker"] / "done", (long_ago, long_ago))
+    assert roles["worker"].healthcheck().returncode == 0  # idle, and nothing to do
+    redis_server.client().rpush("hoa_don_queue", "a message")
+    found = roles["worker"].healthcheck()
+    assert found.returncode == 1
+    assert "though 1 messages wait" in found.stderr
+
+
+def test_a_scheduler_without_redis_makes_no_progress(
+    make_roles: Callable[..., Roles], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    roles = make_roles(redis_url=redis_server.url, progress_folder=tmp_path, broker_timeout_seconds=1)
+    roles.beat()
+    done = tmp_path / "done"
+    wait_until(done.exists, "beat has started")
+    started = done.stat().st_mtime
+    wait_until(lambda: done.stat().st_mtime > started, "a tick has reached Redis")
+    redis_server.kill()
+    wait_until(lambda: "task_failed" in roles.log("beat") or "Error" in roles.log("beat"), "beat notices")
+    last = done.stat().st_mtime
+    redis_server.start()
+    wait_until(lambda: done.stat().st_mtime > last, "ticks reach Redis again")

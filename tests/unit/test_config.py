@@ -72,6 +72,7 @@ DEFAULTS: dict[str, Any] = {
     "hermes_lang": Language.VI,
     "log_level": "INFO",
     "log_format": LogFormat.CONSOLE,
+    "progress_folder": None,
 }
 SECONDS = ["qqx1", "0", "-30", "86401", "30 s", "1.5", "9" * 30]
 RATES = ["qqx1", "50", "-5/second", "1.5/second", "50/qqx1", "50/second, qqx1"]
@@ -137,6 +138,7 @@ ANY_TEXT = {
     "redis_host",
     "redis_username",
     "redis_password",
+    "progress_folder",
 }
 SECRET_NAMES = ["api_password", "source_database_url", "mssql_password", "redis_password", "redis_url", "mongo_uri"]
 SECRETS = {
