@@ -27,15 +27,11 @@ test: setup-dev ## Run all tests
 chaos: setup-dev ## Kill, cut, freeze and flush everything, and compare the books (ROUNDS=20)
 	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS)
 
-<<<<<<< HEAD
 bench: setup-dev ## Measure speed, as ratios within one run (BENCH="--quick", see --help)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-check: lint types imports ## Everything that can be checked without running it
-=======
 check: lint types imports containers ## Everything that can be checked without running it
->>>>>>> b7cd927ba4b92964829e5b4b18dded9fc0544494
 
 fmt: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .

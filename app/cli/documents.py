@@ -187,7 +187,8 @@ def _print_story(kind: DocumentKind, story: Story) -> None:
         say(delivery.error_message, style="red")
     if delivery.uncertain:
         say(text("maybe_accepted"), style="yellow")
-    say(f"\n{text('history')}:" if story.attempts else text("no_attempts"))
+    say("")
+    say(f"{text('history')}:" if story.attempts else text("no_attempts"))
     for attempt in story.attempts:
         say(_attempt_line(attempt))
     for entry in story.audit:
@@ -197,7 +198,8 @@ def _print_story(kind: DocumentKind, story: Story) -> None:
     for key in ("request", "response"):
         last = next((a.record[key] for a in reversed(story.attempts) if key in a.record), None)
         if last is not None:
-            say(f"\n{text('last_request' if key == 'request' else 'last_reply')}:")
+            say("")
+            say(f"{text('last_request' if key == 'request' else 'last_reply')}:")
             say(_pretty(last))
 
 

@@ -26,13 +26,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql import Executable
 
 from app.core.config import Settings
-from app.domain.errors import DatabaseUnavailable, RowRefused, SchemaError
+from app.domain.errors import ConfigError, DatabaseUnavailable, RowRefused, SchemaError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_PARAMETERS = 1000
 """Codes bound in one statement; SQL Server takes 2,100 parameters in all."""
+
+_LOGIN_TIMEOUT = 103
+"""ODBC's SQL_ATTR_LOGIN_TIMEOUT."""
 
 _READ_ONLY = "hermes_read_only"
 _SQLITE_BUSY_SECONDS = 30
@@ -79,8 +82,14 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
     elif driver == "pymssql":
         options |= {"connect_args": {"login_timeout": connect, "timeout": query}}
     else:
-        options |= {"connect_args": {"timeout": query}}
-    engine = create_engine(url, **options)
+        options |= {"connect_args": {"timeout": query, "attrs_before": {_LOGIN_TIMEOUT: connect}}}
+    try:
+        engine = create_engine(url, **options)
+    except ImportError as error:
+        raise ConfigError(
+            f"The database driver {driver} cannot be loaded: {error}. Install the libraries it needs "
+            "(docs/howto/use-sql-server.md), or use the default driver: leave MSSQL_DRIVER empty."
+        ) from error
     if driver == "pyodbc":
 
         @event.listens_for(engine, "connect")

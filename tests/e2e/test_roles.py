@@ -1,5 +1,6 @@
 """The distributed mode: beat, a scheduler's worker and one worker per kind, on Redis."""
 
+import os
 import signal
 import subprocess
 import time
@@ -214,7 +215,7 @@ def test_health_is_told_by_progress_and_a_frozen_worker_beside_a_full_queue_is_s
     wait_until(lambda: not Progress(folders["worker"]).unfinished, "the batch is noted as done")
     assert all(each.healthcheck().returncode == 0 for each in roles.values())
 
-    os.killpg(worker.pid, signal.SIGSTOP)
+    worker.send_signal(signal.SIGSTOP)
     long_ago = time.time() - 1000
     os.utime(folders["worker"] / "taken", (long_ago, long_ago))
     os.utime(folders["worker"] / "done", (long_ago, long_ago))
