@@ -17,7 +17,7 @@ RUN pip --python /opt/venv/bin/python install -r requirements.txt
 
 # Hermes itself, as an installed package.
 FROM dependencies AS program
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY simulator simulator
 RUN pip --python /opt/venv/bin/python install --no-deps --target /opt/hermes .

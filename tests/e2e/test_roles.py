@@ -1,6 +1,7 @@
 """The distributed mode: beat, a scheduler's worker and one worker per kind, on Redis."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -220,10 +221,10 @@ def test_health_is_told_by_progress_and_a_frozen_worker_beside_a_full_queue_is_s
     os.utime(folders["worker"] / "taken", (long_ago, long_ago))
     os.utime(folders["worker"] / "done", (long_ago, long_ago))
     assert roles["worker"].healthcheck().returncode == 0  # idle, and nothing to do
-    redis_server.client().rpush("hoa_don_queue", "a message")
+    redis_server.client().rpush("hoa_don_queue", "a message", "another")  # Redis may hand it one before it stalls
     found = roles["worker"].healthcheck()
     assert found.returncode == 1
-    assert "though 1 messages wait" in found.stderr
+    assert re.search(r"though [12] messages wait", found.stderr)
 
 
 def test_a_scheduler_without_redis_makes_no_progress(
