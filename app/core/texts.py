@@ -131,8 +131,10 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     "source_complete": ("Các bảng nguồn đã có đủ.", "The source tables are complete already."),
     # What operators do.
     "not_in_ledger": (
-        "Không có {kind} {code} trong sổ gửi. Nếu phiếu có trong cơ sở dữ liệu nguồn, lần quét kế tiếp (hoặc hermes sync) sẽ lấy vào.",
-        "There is no {kind} {code} in the ledger. If the source database has it, the next scan (or hermes sync) takes it up.",
+        "Không có {kind} {code} trong sổ gửi. Nếu phiếu có trong cơ sở dữ liệu nguồn, lần quét kế tiếp (hoặc hermes "
+        "sync) sẽ lấy vào.",
+        "There is no {kind} {code} in the ledger. If the source database has it, the next scan (or hermes sync) takes "
+        "it up.",
     ),
     "nothing_selected": ("Không có phiếu nào phù hợp.", "No document matches."),
     "confirm_retry": ("Gửi lại {count} phiếu?", "Send {count} documents again?"),
