@@ -19,7 +19,7 @@ from app.core.config import Language, Settings, get_settings
 from app.core.texts import say
 from app.db.attempt_log import SqlAttemptLog
 from app.db.circuits import SqlCircuits
-from app.db.engine import open_engine, reading
+from app.db.engine import open_engine, patiently, reading
 from app.db.ledger import SqlLedger
 from app.db.migrate import latest_version, require_current
 from app.db.mongodb import COLLECTION, MongoLogStore
@@ -142,13 +142,15 @@ class Gateway:
     def probes(self) -> list[Probe]:
         """What `hermes check` looks at, in the order a person would mend it."""
         tables = [
-            self._probe("source", partial(self._look_at_source, kind), kind=kind.labels[self._language])
+            self._probe(
+                "source", partial(self._look_at_source, kind), needs="database", kind=kind.labels[self._language]
+            )
             for kind in ALL_KINDS
         ]
         return [
             self._probe("configuration", self._look_at_configuration),
             self._probe("database", self._look_at_database),
-            self._probe("ledger", self._look_at_ledger),
+            self._probe("ledger", self._look_at_ledger, needs="database"),
             *tables,
             self._probe("broker", self._look_at_broker, "broker_embedded"),
             self._probe("log_store", self._look_at_log_store, "log_store_sql"),
@@ -205,18 +207,23 @@ class Gateway:
     def _language(self) -> Language:
         return self.settings.hermes_lang
 
-    def _probe(self, key: str, look: Callable[[], str | None], absent: str = "", **values: str) -> Probe:
+    def _probe(
+        self, key: str, look: Callable[[], str | None], absent: str = "", needs: str = "", **values: str
+    ) -> Probe:
         return Probe(
             name=say(self._language, f"check_{key}", **values),
             run=look,
             remedy=say(self._language, f"remedy_{key}"),
             absent=say(self._language, absent) if absent else "",
+            needs=say(self._language, f"check_{needs}") if needs else "",
+            blocked=say(self._language, "check_blocked"),
         )
 
     def _look_at_configuration(self) -> str:
         self.require_partner()
         return f"PARTNER_PROFILE={self.client.profile.name}"
 
+    @patiently
     def _look_at_database(self) -> str:
         with reading(self.engine) as connection:
             connection.execute(select(1))

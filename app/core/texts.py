@@ -197,6 +197,7 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     "check_log_store": ("Kho nhật ký (MongoDB)", "Log store (MongoDB)"),
     "check_partner": ("Đối tác", "Partner"),
     "remedy_configuration": ("Sửa biến môi trường hoặc tệp .env.", "Correct the environment or .env."),
+    "check_blocked": ("chưa xem được: cần cơ sở dữ liệu", "not looked at: needs the database"),
     "remedy_database": (
         "Kiểm tra MSSQL_SERVER, MSSQL_DATABASE, MSSQL_USER, MSSQL_PASSWORD (hoặc SOURCE_DATABASE_URL) và tường lửa.",
         "Check MSSQL_SERVER, MSSQL_DATABASE, MSSQL_USER, MSSQL_PASSWORD (or SOURCE_DATABASE_URL) and the firewall.",

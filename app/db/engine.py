@@ -102,15 +102,25 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for SELECTs only: takes no write lock, commits nothing."""
-    with translated(), engine.connect().execution_options(**{_READ_ONLY: True}) as connection:
-        yield connection
+    with translated(), _connected(engine) as connection:
+        yield connection.execution_options(**{_READ_ONLY: True})
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back by any error."""
-    with translated(), engine.begin() as connection:
+    with translated(), _connected(engine) as connection, connection.begin():
         yield connection
+
+
+def _connected(engine: Engine) -> Connection:
+    """A connection. One that was lost is worth a second try at once; one that does not come about is not."""
+    try:
+        return engine.connect()
+    except DBAPIError as error:
+        if _TRANSIENT.search(str(error.orig)):
+            raise
+        raise DatabaseUnavailable(f"The database cannot be reached: {_first_line(error)}") from error
 
 
 def fetch(connection: Connection, statement: Executable) -> Sequence[Row[Any]]:

@@ -1,4 +1,4 @@
-"""checks: is everything there that Hermes needs? One step per precondition, all of them always."""
+"""checks: is everything there that Hermes needs? One step per precondition, in the order a person would mend them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,17 +10,25 @@ from app.domain.errors import HermesError
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One precondition. `run` returns what was found, or None when it does not apply (then `absent` says what
-    happens instead); it raises HermesError when it is not met, and `remedy` says what to do."""
+    happens instead); it raises HermesError when it is not met, and `remedy` says what to do. Where `needs` names a
+    probe that failed, it is not run, and `blocked` says why."""
 
     name: str
     run: Callable[[], str | None]
     remedy: str
     absent: str = ""
+    needs: str = ""
+    blocked: str = ""
 
 
 def run_checks(probes: Iterable[Probe]) -> list[CheckStep]:
-    """Run all probes, whatever the earlier ones say."""
-    return [_run(probe) for probe in probes]
+    """Run all probes that can say something, whatever the others say."""
+    steps: dict[str, CheckStep] = {}
+    for probe in probes:
+        before = steps.get(probe.needs)
+        cannot = before is not None and before.ok is False
+        steps[probe.name] = CheckStep(probe.name, None, probe.blocked) if cannot else _run(probe)
+    return list(steps.values())
 
 
 def _run(probe: Probe) -> CheckStep:

@@ -235,6 +235,24 @@ def test_check_passes_when_all_is_there_and_names_each_thing_that_is_not(
     assert answer(wrong, "check", code=1)["steps"][-1]["ok"] is False
 
 
+@pytest.mark.parametrize("driver", ["pymssql", "mssqlpython"])
+def test_check_names_a_server_that_is_not_there_and_asks_it_nothing_more(
+    make_roles: Callable[..., Roles], partner: SimulatorHandle, driver: str
+) -> None:
+    roles = make_roles(
+        api_base_url=partner.url,
+        source_database_url=f"mssql+{driver}://sa:secret@127.0.0.1:9/DQG",
+        db_connect_timeout_seconds=2,
+    )
+    done = roles.run("check", "--json")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    steps = json.loads(done.stdout)["steps"]
+    assert [step["ok"] for step in steps] == [True, False, None, None, None, None, None, None, True]
+    assert "MSSQL_SERVER" in steps[1]["remedy"]
+
+
 def hermes_url(roles: Roles) -> str:
     """The partner's address as these roles know it."""
     return roles.environment["API_BASE_URL"]
