@@ -132,7 +132,7 @@ class PartnerAPIClient:
         url = self._url(next(iter(self.profile.endpoints.values())).path)
         headers = {"Content-Type": _JSON}
         try:
-            async with self._open().post(url, data=b"", headers=headers, allow_redirects=False) as response:
+            async with self._open().post(_parsed(url), data=b"", headers=headers, allow_redirects=False) as response:
                 return Reply(response.status, response.headers, *await self._read(response))
         except _FAILURES as error:
             return self._failure(error, sent=not isinstance(error, _NOT_CONNECTED)).problem
@@ -159,13 +159,13 @@ class PartnerAPIClient:
             sending = {"data": body, "headers": {"Idempotency-Key": idempotency_key}}
         reply: Reply | None = None
         try:
-            async with self._open().request(method, url, allow_redirects=False, **sending) as response:
+            async with self._open().request(method, _parsed(url), allow_redirects=False, **sending) as response:
                 reply = Reply(response.status, response.headers, *await self._read(response))
             outcome = self._classified(reply, endpoint, document)
         except _FAILURES as error:
             sent = not isinstance(error, _NOT_CONNECTED) if body is None else body.has_left
             outcome = self._failure(error, sent=sent, names=document.names)
-        request = {"method": method, "url": str(url)}
+        request = {"method": method, "url": url}
         if idempotency_key is not None:
             request["idempotency_key"] = idempotency_key
         return Exchange(
@@ -199,8 +199,8 @@ class PartnerAPIClient:
             ),
         )
 
-    def _url(self, path: str) -> URL:
-        return _parsed(f"{self.settings.api_base_url}/{path}")
+    def _url(self, path: str) -> str:
+        return f"{self.settings.api_base_url}/{path}"
 
     async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         """The body up to the limit, and whether that is all of it. A body that breaks off is a reply, too."""
