@@ -234,7 +234,8 @@ class Deliver:
         window = [waiting.popleft() for _ in range(slots)]
         if not window:
             return set()
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._clock.now() > batch.half_time:
+            # It waited so long, for slots that other batches hold or for the rate limit, that its claims may run out.
             self._slots.give_back(slots)
             window += waiting
             waiting.clear()
@@ -246,8 +247,8 @@ class Deliver:
         waiting.extendleft(reversed(begun.later))
         if begun.later and not begun.started and not has_work:
             await asyncio.sleep(RATE_PAUSE_SECONDS)
-        if begun.paused or (begun.later and self._clock.now() > batch.half_time):
-            # Nobody can send now, or not so fast: whoever takes these up later finds them on the queue again.
+        if begun.paused:
+            # Nobody can send now: whoever takes these up when the pause is over finds them on the queue again.
             begun.held.extend(waiting)
             waiting.clear()
         await self._release(batch, begun.held)

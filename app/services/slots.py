@@ -9,27 +9,32 @@ FIRST = 4
 
 
 class Turns:
-    """Which batches of a process run at the same time: all, but one that must be alone."""
+    """Which batches of a process run at the same time: all, but one that must be alone. First come, first served: a
+    batch that waits to be alone is not overtaken by those that come after it."""
 
     def __init__(self) -> None:
+        self._door = asyncio.Lock()  # fair; kept by whoever is alone, or waits to be
         self._running = 0
-        self._alone = False
-        self._changed = asyncio.Condition()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     @asynccontextmanager
     async def admitted(self, *, alone: bool) -> AsyncIterator[None]:
         """Within this block the batch runs; before it, it waits for its turn."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone and not (alone and self._running))
+        if alone:
+            async with self._door:
+                await self._empty.wait()
+                yield
+            return
+        async with self._door:
             self._running += 1
-            self._alone = alone
+            self._empty.clear()
         try:
             yield
         finally:
-            async with self._changed:
-                self._running -= 1
-                self._alone = False
-                self._changed.notify_all()
+            self._running -= 1
+            if not self._running:
+                self._empty.set()
 
 
 class Slots:

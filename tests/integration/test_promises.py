@@ -2,10 +2,10 @@
 services, a real database, the simulated partner over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from app.db.tables import attempt, delivery
 from app.demo.sample_data import generate
 from app.demo.show import insert_documents
 from app.documents import ALL_KINDS, HOA_DON, PHIEU_NHAP, DocumentKind
-from app.domain.deliveries import Delivery, Selection
+from app.domain.deliveries import Claimed, Delivery, Exchange, Selection, Settlement
 from app.domain.errors import ConfigError, DatabaseUnavailable
 from app.domain.states import State
-from app.partners import PROFILES, Profile
+from app.partners import PROFILES, Prepared, Profile
 from app.services.deliver import DeliverReport
 from app.services.replay import Action, Verdict
 from app.wiring import Gateway
@@ -360,18 +360,58 @@ async def test_a_document_that_kills_its_workers_is_parked_and_its_neighbours_ar
     assert "bị dừng nhiều lần" in (parked.error_message or "")
 
 
-async def test_what_a_process_died_with_runs_by_itself(make: Make, partner: SimulatorHandle) -> None:
+async def test_what_a_process_died_with_runs_by_itself(
+    make: Make, partner: SimulatorHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """P7: a batch in the same process would die with it, too."""
     gateway = make()
     suspect, *others = fill(gateway, HOA_DON, 4)
     gateway.ledger.discover(HOA_DON, 10)
+    steps: list[tuple[str, bool]] = []
+    claim, settle = gateway.ledger.claim, gateway.ledger.settle
+
+    def claiming(kind: DocumentKind, codes: Sequence[str], token: str, *, expires_at: datetime) -> list[Claimed]:
+        steps.append(("claim", suspect in codes))
+        return claim(kind, codes, token, expires_at=expires_at)
+
+    def settling(kind: DocumentKind, settlements: Sequence[Settlement], token: str) -> set[str]:
+        steps.append(("settle", suspect in {settlement.code for settlement in settlements}))
+        return settle(kind, settlements, token)
+
+    monkeypatch.setattr(gateway.ledger, "claim", claiming)
+    monkeypatch.setattr(gateway.ledger, "settle", settling)
     partner.set_faults([{"fault": "latency", "seconds": 0.5, "code": suspect}])
-    alone = asyncio.create_task(gateway.deliver.run(HOA_DON, [suspect]))
-    together = asyncio.create_task(gateway.deliver.run(HOA_DON, others))
-    await asyncio.sleep(0.3)
-    assert states(gateway) == {State.SENDING: 1, State.QUEUED: 3}
-    await asyncio.gather(alone, together)
+    await asyncio.gather(
+        gateway.deliver.run(HOA_DON, others[:1] * 2),
+        gateway.deliver.run(HOA_DON, [suspect]),
+        gateway.deliver.run(HOA_DON, others[1:]),
+    )
+    mine = [steps.index(("claim", True)), steps.index(("settle", True))]
+    assert mine[1] == mine[0] + 1, steps
+    assert mine[0] > 0, "it overtook the batch before it"
+    assert steps[-1] == ("settle", False), "the batch after it overtook it"
     assert states(gateway) == {State.ACCEPTED: 4}
+
+
+async def test_batches_that_wait_for_each_others_slots_give_back_what_would_expire(
+    make: Make, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P2, P7: else the claims of good documents expire and count as deaths."""
+    gateway = make(send_concurrency=1, claim_seconds=120)
+    codes = fill(gateway, HOA_DON, 4)
+    gateway.ledger.discover(HOA_DON, 10)
+    submit = gateway.client.submit
+
+    async def slowly(kind: str, document: Prepared, idempotency_key: str) -> Exchange:
+        clock.move(seconds=61)
+        return await submit(kind, document, idempotency_key)
+
+    monkeypatch.setattr(gateway.client, "submit", slowly)
+    reports = await asyncio.gather(*(gateway.deliver.run(HOA_DON, pair) for pair in (codes[:2], codes[2:])))
+    assert sum(report.released for report in reports) == 3
+    assert states(gateway) == {State.ACCEPTED: 1, State.QUEUED: 3}
+    with reading(gateway.engine) as connection:
+        assert set(connection.scalars(select(delivery.c.deaths))) == {0}
 
 
 async def test_a_header_whose_lines_are_still_being_written_is_given_time(
