@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -87,8 +87,9 @@ class _Lines:
 
 
 def _write(lines: Iterable[str]) -> None:
-    sys.stderr.write("".join(f"{line}\n" for line in lines))
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):  # a full disk or a closed pipe must not stop deliveries
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
 
 
 def _local_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
