@@ -8,6 +8,7 @@ from functools import lru_cache
 
 MASK = "***"
 _SHORTEST_MASKED = 2
+_DOTS = {ord("ı"): "i", 0x307: None}  # what case makes of the Turkish letters, to a pattern, is an i
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -20,8 +21,9 @@ def mask_name(name: str) -> str:
 def mask_names(text: str, names: Iterable[str]) -> str:
     """`text` with every occurrence of each whole name masked: whatever its case, its Unicode form, the blanks
     between its words, and whether JSON wrote its letters as `\\uXXXX`."""
-    folded = _folded(text)
-    for name in sorted({" ".join(name.split()) for name in names}, key=len, reverse=True):
+    whole = {" ".join(name.split()) for name in names}
+    folded = _folded(text) if whole else ""
+    for name in sorted(whole, key=len, reverse=True):
         # A pattern is dear to make: only where all words of the name occur.
         if len(name) >= _SHORTEST_MASKED and all(word in folded for word in _folded_words(name)):
             text = _name_pattern(name).sub(mask_name(name), text)
@@ -65,7 +67,7 @@ def _folded(text: str) -> str:
         text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).replace("ı", "i")
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).translate(_DOTS)
 
 
 @lru_cache(maxsize=4096)
@@ -81,7 +83,7 @@ def _name_pattern(name: str) -> re.Pattern[str]:
 
 def _word_pattern(word: str) -> str:
     composed, decomposed = (unicodedata.normalize(form, word) for form in ("NFC", "NFD"))
-    written = dict.fromkeys([composed, decomposed, composed.upper(), decomposed.upper(), composed.lower()])
+    written = dict.fromkeys([word, composed, decomposed, composed.upper(), decomposed.upper(), composed.lower()])
     forms = [re.escape(form) for form in written]
     forms += [re.escape(json.dumps(form)[1:-1]) for form in written if not form.isascii()]
     return f"(?:{'|'.join(forms)})"
