@@ -36,7 +36,7 @@ LONGEST_LOGGED_BODY = 64 * 1024
 _STREAMED_FROM = 1024 * 1024
 _JSON = "application/json; charset=utf-8"
 _FAILURES = (TimeoutError, aiohttp.ClientError, OSError, UnicodeError)
-_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, UnicodeError)
 _KEPT_HEADERS = ("content-type", "retry-after", "location", "x-request-id")
 
 

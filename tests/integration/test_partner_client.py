@@ -433,8 +433,11 @@ async def test_p6_a_partner_that_does_not_take_up_the_connection_uses_up_no_atte
 
 @pytest.mark.parametrize("host", ["ü" * 60 + ".vn", ("a" * 60 + ".") * 5 + "vn"], ids=["label", "name"])
 async def test_p6_an_impossible_name_is_an_outcome_and_no_exception(connect: Connect, host: str) -> None:
-    exchange = await connect(f"http://{host}").submit_hoa_don(*prepared("hoa_don"))
-    assert verdict(exchange) == UNREACHABLE
+    client = connect(f"http://{host}")
+    assert verdict(await client.submit_hoa_don(*prepared("hoa_don"))) == UNREACHABLE
+    looked = await client.probe()
+    assert isinstance(looked, Problem), "`hermes check` would say that the partner answered"
+    assert looked.code is ErrorCode.CONNECT_FAILED
 
 
 async def test_p6_waiting_for_a_free_connection_is_not_sending(partner: SimulatorHandle, connect: Connect) -> None:
