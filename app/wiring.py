@@ -51,10 +51,12 @@ class Gateway:
         self.stopping = Event()
 
     def open(self) -> None:
-        """Build what several threads will ask for at once. Raises what `ledger` raises."""
+        """Make a process of this Gateway: build what several threads will ask for at once. Raises what `ledger`
+        raises."""
         _ = (self.ledger, self.gate, self.scan, self.ship, self._threads)
         if self.settings.api_base_url is not None:
             _ = self.deliver
+            _spare_the_collector()
 
     @cached_property
     def engine(self) -> Engine:
@@ -106,7 +108,6 @@ class Gateway:
     def deliver(self) -> Deliver:
         """Sends. Raises ConfigError when the partner is not configured."""
         self.require_partner()
-        _spare_the_collector()
         return Deliver(
             self.ledger,
             self.source,

@@ -107,7 +107,7 @@ async def _sync(gateway: Gateway, kinds: list[DocumentKind], progress: Progress)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.stopping.set)
     try:
-        await gateway.in_thread(lambda: gateway.ledger)
+        await gateway.in_thread(gateway.open)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_sync_kind(gateway, kind, progress)) for kind in kinds]
         with suppress(LogStoreUnavailable):  # the rows stay in SQL until the next run (P8)

@@ -348,10 +348,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         """The order of times without which promises would not hold (P2, P5)."""
-        # With lookup, a document is asked for and then sent under one claim.
-        requests = 2 if self.unknown_outcome_policy is UnknownPolicy.LOOKUP else 1
         rounds = math.ceil(self.documents_per_batch / self.send_concurrency)
-        slowest = rounds * requests * self.request_timeout_seconds
+        slowest = rounds * self._longest_send_seconds
         if self.claim_seconds <= slowest:
             raise ConfigError(
                 f"CLAIM_SECONDS ({self.claim_seconds}) is too short: a batch of {self.documents_per_batch} documents, "
@@ -371,10 +369,15 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def _longest_send_seconds(self) -> int:
+        """With lookup, a document is asked for and then sent under one claim."""
+        requests = 2 if self.unknown_outcome_policy is UnknownPolicy.LOOKUP else 1
+        return requests * self.request_timeout_seconds
+
+    @property
     def documents_per_batch(self) -> int:
         """Documents in one message, and in one claim: what the claim leaves time for, two rounds at most."""
-        requests = 2 if self.unknown_outcome_policy is UnknownPolicy.LOOKUP else 1
-        rounds = (self.claim_seconds - 1) // (requests * self.request_timeout_seconds)
+        rounds = (self.claim_seconds - 1) // self._longest_send_seconds
         return self.batch_size or min(self.send_concurrency * min(max(rounds, 1), 2), 1000)
 
     @property

@@ -61,13 +61,9 @@ def _exact(places: int) -> BeforeValidator:
 # Only of text with a bound does pydantic look at every character: a lone surrogate (half a character, which nvarchar
 # can hold) cannot be sent as UTF-8.
 Text = Annotated[str, Field(max_length=2**31 - 1)]
-OptionalText = Text | None
 Day = Annotated[date, BeforeValidator(_as_date)]
 LocalTime = Annotated[datetime, BeforeValidator(_as_local_time)]
-OptionalDay = Annotated[date | None, BeforeValidator(_as_date)]
 Quantity = Annotated[int, Field(gt=0, le=2**31 - 1)]
-OptionalMoney = Annotated[Decimal | None, _exact(2)]
-OptionalRatio = Annotated[Decimal | None, _exact(4)]
 WholeNumber = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 Money = Annotated[Decimal, _exact(2)]
 Ratio = Annotated[Decimal, _exact(4)]
@@ -85,7 +81,7 @@ def _optional(column: str, wire: str, label: str) -> Any:
 class _Dated(Payload):
     """What all lines share: a lot that does not expire before it was made."""
 
-    manufacture_date: OptionalDay = _optional("ngay_san_xuat", "manufactureDate", "ngày sản xuất")
+    manufacture_date: Day | None = _optional("ngay_san_xuat", "manufactureDate", "ngày sản xuất")
     expiry_date: Day = _from("han_dung", "expiryDate", "hạn dùng")
 
     @field_validator("expiry_date")
@@ -108,20 +104,20 @@ class _MedicineLine(_Dated):
 
 
 class _StockLine(_MedicineLine):
-    registration: OptionalText = _optional("so_dklh", "registrationNumber", "số đăng ký lưu hành")
+    registration: Text | None = _optional("so_dklh", "registrationNumber", "số đăng ký lưu hành")
 
 
 class _ReceiptLine(_StockLine):
-    amount: OptionalMoney = _optional("thanh_tien", "amount", "thành tiền")
+    amount: Money | None = _optional("thanh_tien", "amount", "thành tiền")
 
 
 class _InvoiceLine(_MedicineLine):
-    registration: OptionalText = _optional("so_dang_ky", "registrationNumber", "số đăng ký")
-    strength: OptionalText = _optional("ham_luong", "strength", "hàm lượng")
-    route: OptionalText = _optional("duong_dung", "route", "đường dùng")
-    dosage: OptionalText = _optional("lieu_dung", "dosage", "liều dùng")
-    amount: OptionalMoney = _optional("thanh_tien", "amount", "thành tiền")
-    conversion_ratio: OptionalRatio = _optional("ty_le_quy_doi", "conversionRatio", "tỷ lệ quy đổi")
+    registration: Text | None = _optional("so_dang_ky", "registrationNumber", "số đăng ký")
+    strength: Text | None = _optional("ham_luong", "strength", "hàm lượng")
+    route: Text | None = _optional("duong_dung", "route", "đường dùng")
+    dosage: Text | None = _optional("lieu_dung", "dosage", "liều dùng")
+    amount: Money | None = _optional("thanh_tien", "amount", "thành tiền")
+    conversion_ratio: Ratio | None = _optional("ty_le_quy_doi", "conversionRatio", "tỷ lệ quy đổi")
 
 
 class Receipt(Payload):
@@ -131,8 +127,8 @@ class Receipt(Payload):
     facility: Text = _from("ma_co_so", "facilityCode", "mã cơ sở")
     date: LocalTime = _from("ngay_nhap", "importDate", "ngày nhập")
     type: WholeNumber = _from("loai_phieu_nhap", "importType", "loại phiếu nhập")
-    supplier: OptionalText = _optional("ten_co_so_cung_cap", "supplierName", "tên cơ sở cung cấp")
-    note: OptionalText = _optional("ghi_chu", "note", "ghi chú")
+    supplier: Text | None = _optional("ten_co_so_cung_cap", "supplierName", "tên cơ sở cung cấp")
+    note: Text | None = _optional("ghi_chu", "note", "ghi chú")
     items: list[_ReceiptLine] = Field(title="dòng thuốc", min_length=1)
 
 
@@ -143,8 +139,8 @@ class Issue(Payload):
     facility: Text = _from("ma_co_so", "facilityCode", "mã cơ sở")
     date: Day = _from("ngay_xuat", "exportDate", "ngày xuất")
     type: WholeNumber = _from("loai_phieu_xuat", "exportType", "loại phiếu xuất")
-    recipient: OptionalText = _optional("ten_co_so_nhan", "recipientName", "tên cơ sở nhận")
-    note: OptionalText = _optional("ghi_chu", "note", "ghi chú")
+    recipient: Text | None = _optional("ten_co_so_nhan", "recipientName", "tên cơ sở nhận")
+    note: Text | None = _optional("ghi_chu", "note", "ghi chú")
     items: list[_StockLine] = Field(title="dòng thuốc", min_length=1)
 
 
@@ -154,9 +150,9 @@ class Invoice(Payload):
     code: Text = _from("ma_hoa_don", "billCode", "mã hóa đơn")
     facility: Text = _from("ma_co_so", "facilityCode", "mã cơ sở")
     date: Day = _from("ngay_ban", "saleDate", "ngày bán")
-    prescription: OptionalText = _optional("ma_don_thuoc_quoc_gia", "prescriptionCode", "mã đơn thuốc quốc gia")
-    seller: OptionalText = _optional("ho_ten_nguoi_ban", "sellerName", "họ tên người bán")
-    customer: OptionalText = _optional("ho_ten_khach_hang", "customerName", "họ tên khách hàng")
+    prescription: Text | None = _optional("ma_don_thuoc_quoc_gia", "prescriptionCode", "mã đơn thuốc quốc gia")
+    seller: Text | None = _optional("ho_ten_nguoi_ban", "sellerName", "họ tên người bán")
+    customer: Text | None = _optional("ho_ten_khach_hang", "customerName", "họ tên khách hàng")
     items: list[_InvoiceLine] = Field(title="dòng thuốc", min_length=1)
 
 
