@@ -23,7 +23,7 @@ print("went on")
 def test_a_log_that_cannot_be_written_stops_nothing(stderr: str, tmp_path: Path) -> None:
     """P1: a full disk or a journal that went away must not keep outcomes from being written."""
     command = [sys.executable, "-c", LOGS] if stderr != "closed pipe" else _to_a_closed_pipe()
-    with open(stderr if stderr != "closed pipe" else "/dev/null", "w") as sink:
+    with Path(stderr if stderr != "closed pipe" else "/dev/null").open("w") as sink:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=sink, text=True, timeout=60, cwd=Path(__file__).parents[2]
         )
