@@ -118,9 +118,11 @@ class Gateway:
             self.clock,
             concurrency=self.settings.send_concurrency,
             claim_seconds=self.settings.claim_seconds,
+            longest_request_seconds=self.settings.longest_send_seconds,
             grace_seconds=self.settings.grace_seconds,
             rate_limit=rate_limit(self.settings),
             looks_up=self._looks_up,
+            reads_ahead=self._reads_ahead,
             in_thread=self.in_thread,
             stopping=self.stopping,
         )
@@ -199,6 +201,13 @@ class Gateway:
     @cached_property
     def _rescue(self) -> Rescue:
         return Rescue(self.ledger, self._judge, self.clock, self.settings.claim_seconds)
+
+    @property
+    def _reads_ahead(self) -> bool:
+        """Not where a rate counts from the moment it was asked for, nor where whatever a dead process leaves
+        uncertain waits for a person."""
+        limited = self.settings.rate_limit is not None or self.settings.rate_limit_per_facility is not None
+        return not limited and self.settings.unknown_outcome_policy is not UnknownPolicy.HOLD
 
     @property
     def _looks_up(self) -> bool:

@@ -349,7 +349,7 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         """The order of times without which promises would not hold (P2, P5)."""
         rounds = math.ceil(self.documents_per_batch / self.send_concurrency)
-        slowest = rounds * self._longest_send_seconds
+        slowest = rounds * self.longest_send_seconds
         if self.claim_seconds <= slowest:
             raise ConfigError(
                 f"CLAIM_SECONDS ({self.claim_seconds}) is too short: a batch of {self.documents_per_batch} documents, "
@@ -369,15 +369,15 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def _longest_send_seconds(self) -> int:
-        """With lookup, a document is asked for and then sent under one claim."""
+    def longest_send_seconds(self) -> int:
+        """How long one document may take: with lookup, it is asked for and then sent under one claim."""
         requests = 2 if self.unknown_outcome_policy is UnknownPolicy.LOOKUP else 1
         return requests * self.request_timeout_seconds
 
     @property
     def documents_per_batch(self) -> int:
         """Documents in one message, and in one claim: what the claim leaves time for, two rounds at most."""
-        rounds = (self.claim_seconds - 1) // self._longest_send_seconds
+        rounds = (self.claim_seconds - 1) // self.longest_send_seconds
         return self.batch_size or min(self.send_concurrency * min(max(rounds, 1), 2), 1000)
 
     @property

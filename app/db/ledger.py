@@ -264,11 +264,22 @@ class SqlLedger:
             return set(connection.scalars(select(delivery.c.code).where(*held, delivery.c.sent_at == now)))
 
     @patiently
-    def release(self, kind: DocumentKind, codes: Sequence[str], token: str, *, due_at: datetime | None = None) -> int:
-        """Give back claims whose requests never went out; they are due at `due_at`, else at once."""
+    def release(
+        self,
+        kind: DocumentKind,
+        codes: Sequence[str],
+        token: str,
+        *,
+        due_at: datetime | None = None,
+        noted: bool = False,
+    ) -> int:
+        """Give back claims whose requests never went out; they are due at `due_at`, else at once. With `noted` also
+        those noted as sent: the caller knows that they were not."""
         now = self._clock.now()
-        values = {"due_at": due_at or now, "claim_token": null(), "updated_at": now}
-        mine = (delivery.c.claim_token == token) & delivery.c.sent_at.is_(None)
+        values = {"due_at": due_at or now, "claim_token": null(), "sent_at": null(), "updated_at": now}
+        mine = delivery.c.claim_token == token
+        if not noted:
+            mine &= delivery.c.sent_at.is_(None)
         with writing(self._engine) as connection:
             return sum(self._move(connection, kind.name, some, RELEASE, values, mine) for some in _slices(codes))
 

@@ -7,10 +7,11 @@ answer holds up nobody else.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
@@ -29,10 +30,11 @@ from app.domain.kinds import Document, idempotency_key
 from app.domain.outcomes import Accepted, Rejected, Unknown
 from app.domain.states import State
 from app.partners import Endpoint, Invalid, Prepared
+from app.services.answers import Answers
 from app.services.gate import Gate
+from app.services.lanes import Lanes, Turns
 from app.services.ports import Claims, Partner, RateLimit, Source
 from app.services.settling import Judge, described, settle_apart
-from app.services.slots import Slots, Turns
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,9 @@ T = TypeVar("T")
 
 
 RATE_PAUSE_SECONDS = 0.05
+GATHERING_SECONDS = 0.02
+"""Answers that come within it are written together, while all is well: nobody waits for them."""
+BUILT_AT_ONCE = 8
 DATABASE_PAUSE_SECONDS = 1.0
 FACILITY_COLUMN = "ma_co_so"
 LONGEST_FACILITY = 50
@@ -83,6 +88,7 @@ class _Batch:
     token: str
     half_time: datetime  # when half of the claims' time is over
     report: DeliverReport
+    answers: Answers[Settlement, "Ready"] = field(default_factory=Answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,14 @@ class _Begun:
     later: list[Ready]
     held: list[Ready]
     paused: bool
+    start_before: datetime  # a request that starts later may outlast its claim
 
 
 class Deliver:
     """Delivers batches. `in_thread` runs a blocking call off the event loop; `stopping`, once set, lets what is
-    in flight finish and gives back the rest."""
+    in flight finish and gives back the rest. With `reads_ahead`, the right to send is noted for as many documents
+    again as are in flight, so that a lane never waits for the database: a process that dies then leaves up to
+    twice as many uncertain."""
 
     def __init__(
         self,
@@ -112,9 +121,11 @@ class Deliver:
         *,
         concurrency: int,
         claim_seconds: int,
+        longest_request_seconds: int,
         grace_seconds: int = 0,
         rate_limit: RateLimit | None = None,
         looks_up: bool = False,
+        reads_ahead: bool = False,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         stopping: Event | None = None,
     ) -> None:
@@ -126,13 +137,15 @@ class Deliver:
         self._gate = gate
         self._clock = clock
         self._claim_time = timedelta(seconds=claim_seconds)
+        self._longest_request = timedelta(seconds=longest_request_seconds)
         self._grace = timedelta(seconds=grace_seconds)
         self._rate_limit = rate_limit
         self._looks_up = looks_up
         self._in_thread = in_thread
         self._stopping = stopping or Event()
         # Shared by all batches of this process.
-        self._slots = Slots(concurrency)
+        self._lanes = Lanes(concurrency, reads_ahead=reads_ahead)
+        self._noting = asyncio.Lock()
         self._turns = Turns()
 
     async def run(self, kind: DocumentKind, codes: Sequence[str]) -> DeliverReport:
@@ -170,9 +183,9 @@ class Deliver:
         if unfinished:
             await self._sql(self._wait_for_lines, batch, unfinished)
         finished = [each for each in claimed if each not in unfinished]
-        ready, refused = self._build(batch.kind, finished, documents)
+        ready, refused = await self._build(batch.kind, finished, documents)
         await self._settle(batch, refused)
-        await self._send(batch, deque(ready))
+        await self._send(batch, ready)
 
     def _is_being_written(self, claimed: Claimed, document: Document | None) -> bool:
         """A header may be committed before its lines: for a short time it is not taken for faulty."""
@@ -186,19 +199,22 @@ class Deliver:
             due_at = min(each.first_seen_at, self._clock.now()) + self._grace
             batch.report.released += self._ledger.release(batch.kind, [each.code], batch.token, due_at=due_at)
 
-    def _build(
+    async def _build(
         self, kind: DocumentKind, claimed: Iterable[Claimed], documents: Mapping[str, Document]
     ) -> tuple[list[Ready], list[Settlement]]:
         """Requests for the documents that can be sent, refusals for those that cannot (P7)."""
         endpoint = self._endpoints[kind.name]
-        ready, refused = [], []
-        for each in claimed:
+        ready: list[Ready] = []
+        refused: list[Settlement] = []
+        for number, each in enumerate(claimed):
             document = documents.get(each.code)
             prepared = None if document is None else endpoint.prepare(document)
             if isinstance(prepared, Prepared):
                 ready.append(Ready(_at_home(each, document), prepared))
             else:
                 refused.append(self._judge.settlement(kind, each, self._refusal(prepared)))
+            if number % BUILT_AT_ONCE == 0:
+                await asyncio.sleep(0)  # the answers that came meanwhile
         return ready, refused
 
     def _refusal(self, invalid: Invalid | None) -> Exchange:
@@ -212,47 +228,44 @@ class Deliver:
             record = {"faults": faults}
         return Exchange(Rejected(Problem(code, message)), self._clock.now(), duration_ms=0, record=record)
 
-    async def _send(self, batch: _Batch, waiting: deque[Ready]) -> None:
-        """Keep requests in flight while there are free slots, and settle answers in groups, as they come."""
-        in_flight: set[asyncio.Task[Settlement]] = set()
+    async def _send(self, batch: _Batch, ready: Iterable[Ready]) -> None:
+        """Note the right to send, a little ahead of the requests, and settle answers in groups as they come."""
+        settling = asyncio.create_task(self._settle_answers(batch))
         try:
-            while waiting or in_flight:
-                if waiting:
-                    in_flight |= await self._fill(batch, waiting, has_work=bool(in_flight))
-                if in_flight:
-                    done, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
-                    await self._settle_answers(batch, [task.result() for task in done])
+            await self._note_and_send(batch, deque(ready))
         finally:
-            # Only after an error of our own: what is out there is still worth an attempt to write it down.
-            if in_flight:
-                done, _ = await asyncio.wait(in_flight)
-                await self._settle_answers(batch, [task.result() for task in done])
+            # Also after an error of our own: what is out there is still worth an attempt to write it down.
+            batch.answers.end()
+            await settling
 
-    async def _fill(self, batch: _Batch, waiting: deque[Ready], *, has_work: bool) -> set[asyncio.Task[Settlement]]:
-        """Start the next window's requests. Waits for a slot only when there is nothing else to do."""
-        slots = await self._slots.take(len(waiting), wait=not has_work)
-        window = [waiting.popleft() for _ in range(slots)]
-        if not window:
-            return set()
-        if self._stopping.is_set() or self._clock.now() > batch.half_time:
-            # It waited so long, for slots that other batches hold or for the rate limit, that its claims may run out.
-            self._slots.give_back(slots)
-            window += waiting
-            waiting.clear()
-            await self._release(batch, window)
-            return set()
-        begun = await self._sql(self._begin, batch, window)
-        reached(Seam.BEFORE_SEND)
-        self._slots.give_back(slots - len(begun.started))
-        waiting.extendleft(reversed(begun.later))
-        if begun.later and not begun.started and not has_work:
-            await asyncio.sleep(RATE_PAUSE_SECONDS)
-        if begun.paused:
-            # Nobody can send now: whoever takes these up when the pause is over finds them on the queue again.
-            begun.held.extend(waiting)
-            waiting.clear()
-        await self._release(batch, begun.held)
-        return {asyncio.create_task(self._exchange(batch.kind, ready)) for ready in begun.started}
+    async def _note_and_send(self, batch: _Batch, waiting: deque[Ready]) -> None:
+        while waiting:
+            async with self._noting:
+                room = await self._lanes.room()
+                if self._gives_up(batch):
+                    return await self._release(batch, waiting)
+                window = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+                begun = await self._sql(self._begin, batch, window)
+                reached(Seam.BEFORE_SEND)
+                self._put(batch, begun)
+            waiting.extendleft(reversed(begun.later))
+            if begun.paused:
+                # Nobody can send now: whoever takes these up when the pause is over finds them on the queue again.
+                begun.held.extend(waiting)
+                waiting.clear()
+            await self._release(batch, begun.held)
+            if begun.later and not begun.started:
+                await asyncio.sleep(RATE_PAUSE_SECONDS)
+        return None
+
+    def _gives_up(self, batch: _Batch) -> bool:
+        """Whether what was not noted as sent is given back. A batch that waited long, for lanes that others use or
+        for the rate limit, would lose its claims."""
+        return self._stopping.is_set() or batch.answers.closed or self._clock.now() > batch.half_time
+
+    def _put(self, batch: _Batch, begun: _Begun) -> None:
+        batch.answers.expect(len(begun.started))
+        self._lanes.put(partial(self._exchange, batch, ready, begun) for ready in begun.started)
 
     def _begin(self, batch: _Batch, window: list[Ready]) -> _Begun:
         """Sort a window; for those that go out now, the claim is confirmed alive and noted as sent (P2)."""
@@ -261,20 +274,39 @@ class Deliver:
         later: list[Ready] = []
         if self._rate_limit is not None and passed:
             passed, later = _sorted_by(self._rate_limit.take([ready.claimed.facility for ready in passed]), passed)
-        if not passed:
-            return _Begun([], later, held, paused)
-        codes = [ready.claimed.code for ready in passed]
         expires_at = self._clock.now() + self._claim_time
-        alive = self._ledger.begin_send(batch.kind, codes, batch.token, expires_at=expires_at)
-        self._count_lost(batch, codes, alive)
-        return _Begun([ready for ready in passed if ready.claimed.code in alive], later, held, paused)
+        begun = _Begun([], later, held, paused, expires_at - self._longest_request)
+        if passed:
+            codes = [ready.claimed.code for ready in passed]
+            alive = self._ledger.begin_send(batch.kind, codes, batch.token, expires_at=expires_at)
+            self._count_lost(batch, codes, alive)
+            begun.started.extend(ready for ready in passed if ready.claimed.code in alive)
+        return begun
 
-    async def _release(self, batch: _Batch, held: Sequence[Ready]) -> None:
+    async def _release(self, batch: _Batch, held: Collection[Ready], *, noted: bool = False) -> None:
         if held:
             codes = [ready.claimed.code for ready in held]
-            batch.report.released += await self._sql(self._ledger.release, batch.kind, codes, batch.token)
+            batch.report.released += await self._sql(self._ledger.release, batch.kind, codes, batch.token, noted=noted)
 
-    async def _exchange(self, kind: DocumentKind, ready: Ready) -> Settlement:
+    async def _exchange(self, batch: _Batch, ready: Ready, begun: _Begun) -> None:
+        """A request's turn on its lane: it goes out, unless something came up since its right to was noted."""
+        if not self._may_still_start(batch, ready, begun):
+            batch.answers.hold_back(ready)
+            return
+        try:
+            settlement = await self._settlement(batch.kind, ready)
+        except Exception as error:  # noqa: BLE001  or the batch would wait for it for ever
+            batch.answers.lose(error)
+        else:
+            batch.answers.add(settlement)
+            self._lanes.answered()
+
+    def _may_still_start(self, batch: _Batch, ready: Ready, begun: _Begun) -> bool:
+        if self._stopping.is_set() or batch.answers.closed or self._clock.now() > begun.start_before:
+            return False
+        return not self._gate.is_closed(ready.claimed.facility)
+
+    async def _settlement(self, kind: DocumentKind, ready: Ready) -> Settlement:
         claimed, prepared = ready.claimed, ready.prepared
         key = idempotency_key(kind.name, claimed.code, claimed.revision)
         started_at = self._clock.now()
@@ -288,8 +320,6 @@ class Deliver:
                 ErrorCode.CONNECTION_LOST, say(self._judge.language, ErrorCode.CONNECTION_LOST.value, detail=detail)
             )
             exchange = Exchange(Unknown(problem), started_at, duration_ms=0)
-        finally:
-            self._slots.give_back(1)
         return self._judge.settlement(kind, claimed, exchange, prepared.sha256)
 
     async def _found(self, kind: DocumentKind, ready: Ready) -> Exchange | None:
@@ -304,12 +334,27 @@ class Deliver:
         is_earlier = claimed.revision > 1 and found.outcome.national_code == claimed.national_code
         return None if is_earlier else found
 
-    async def _settle_answers(self, batch: _Batch, settlements: Sequence[Settlement]) -> None:
-        """Write what the partner answered, and learn from it whether to go on, faster or slower."""
-        await self._settle(batch, settlements)
-        answers = [(settlement.attempt.facility, settlement.outcome) for settlement in settlements]
+    async def _settle_answers(self, batch: _Batch) -> None:
+        """Write what the partner answered, group by group, and learn from it whether to go on, faster or slower."""
+        async for settlements in batch.answers.groups(self._gathering_seconds):
+            try:
+                await self._settle(batch, settlements)
+                await self._learn(settlements)
+            except Exception as error:  # noqa: BLE001  whatever it is, the next group is still worth an attempt
+                self._lanes.learn(len(settlements))
+                batch.answers.fail(error)
+        await self._release(batch, batch.answers.held_back, noted=True)
+        if batch.answers.failure is not None:
+            raise batch.answers.failure
+
+    def _gathering_seconds(self) -> float:
+        return GATHERING_SECONDS if self._lanes.calm else 0
+
+    async def _learn(self, settlements: Sequence[Settlement]) -> None:
+        answers = [(each.attempt.facility, each.outcome) for each in settlements]
         found = await self._sql(self._gate.report, answers)
-        self._slots.learn(good=found.calls - found.failures, bad=found.failures)
+        seconds = sum(each.attempt.duration_ms for each in settlements) / len(settlements) / 1000
+        self._lanes.learn(len(settlements), good=found.calls - found.failures, bad=found.failures, seconds=seconds)
 
     async def _settle(self, batch: _Batch, settlements: Sequence[Settlement]) -> None:
         """Write outcomes; only those whose claim is still ours count (P3)."""
@@ -333,6 +378,7 @@ class Deliver:
             try:
                 return await self._sql(settle_apart, self._ledger, batch.kind, settlements, batch.token)
             except DatabaseUnavailable as error:
+                batch.answers.closed = True
                 if self._clock.now() >= deadline or self._stopping.is_set():
                     for settlement in settlements:
                         log.error("outcome_not_written", kind=batch.kind.name, **described(settlement))

@@ -40,6 +40,11 @@ class Gate:
         """What the partner's circuit allows."""
         return self._access(PARTNER)
 
+    def is_closed(self, facility: str) -> bool:
+        """Whether the circuit of the partner or of this facility was open when last looked. Asks nobody."""
+        known = [self._seen[name] for name in (PARTNER, facility) if name in self._seen]
+        return any(circuit.is_open(self._clock.now()) for circuit in known)
+
     def admit(self, facilities: Sequence[str]) -> list[bool]:
         """For each document, by its facility, whether it may be sent now. After a pause one document tries."""
         partner = self._access(PARTNER)

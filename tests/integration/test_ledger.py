@@ -773,6 +773,22 @@ def test_only_what_was_never_sent_is_given_back(bench: Bench, kind: DocumentKind
 
 
 @each_kind
+def test_what_was_noted_as_sent_is_given_back_when_its_holder_knows_better(bench: Bench, kind: DocumentKind) -> None:
+    bench.queue(kind, ["NOTED", "OTHERS"])
+    bench.claim(kind, ["NOTED"])
+    bench.claim(kind, ["OTHERS"], "another")
+    for code, token in (("NOTED", "worker"), ("OTHERS", "another")):
+        bench.begin_send(kind, [code], token)
+    others = bench.row(kind, "OTHERS")
+
+    assert bench.ledger.release(kind, ["NOTED", "OTHERS"], "worker", noted=True) == 1
+
+    row = bench.row(kind, "NOTED")
+    assert (row.state, row.claim_token, row.sent_at, row.deaths) == (State.QUEUED, None, None, 0)
+    assert bench.row(kind, "OTHERS") == others
+
+
+@each_kind
 def test_a_claim_can_be_given_back_for_later(bench: Bench, kind: DocumentKind) -> None:
     bench.queue(kind, ["A1"])
     bench.claim(kind, ["A1"])

@@ -23,7 +23,8 @@ from app.demo.sample_data import generate
 from app.demo.show import insert_documents
 from app.documents import ALL_KINDS, HOA_DON, PHIEU_NHAP, DocumentKind
 from app.domain.deliveries import Claimed, Delivery, Exchange, Selection, Settlement
-from app.domain.errors import ConfigError, DatabaseUnavailable
+from app.domain.errors import ConfigError, DatabaseUnavailable, ErrorCode, Problem
+from app.domain.outcomes import Retry
 from app.domain.states import State
 from app.partners import PROFILES, Prepared, Profile
 from app.services.deliver import DeliverReport
@@ -393,7 +394,7 @@ async def test_what_a_process_died_with_runs_by_itself(
     assert states(gateway) == {State.ACCEPTED: 4}
 
 
-async def test_batches_that_wait_for_each_others_slots_give_back_what_would_expire(
+async def test_batches_that_wait_for_each_other_give_back_what_would_expire(
     make: Make, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P2, P7: else the claims of good documents expire and count as deaths."""
@@ -412,6 +413,63 @@ async def test_batches_that_wait_for_each_others_slots_give_back_what_would_expi
     assert states(gateway) == {State.ACCEPTED: 1, State.QUEUED: 3}
     with reading(gateway.engine) as connection:
         assert set(connection.scalars(select(delivery.c.deaths))) == {0}
+
+
+async def test_an_error_of_our_own_ends_the_batch_and_leaves_nothing_waiting_for_ever(
+    make: Make, monkeypatch: pytest.MonkeyPatch, clock: SettableClock
+) -> None:
+    """P1, P7: a fault of the program in judging one answer."""
+    gateway = make(send_concurrency=2)
+    bad, *good = fill(gateway, HOA_DON, 4)
+    gateway.ledger.discover(HOA_DON, 10)
+    submit = gateway.client.submit
+
+    async def unspeakably(kind: str, document: Prepared, idempotency_key: str) -> Exchange:
+        exchange = await submit(kind, document, idempotency_key)
+        is_bad = document.payload["billCode"] == bad
+        return replace(exchange, outcome="no outcome at all") if is_bad else exchange  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gateway.client, "submit", unspeakably)
+    with pytest.raises(AttributeError):
+        await gateway.deliver.run(HOA_DON, [bad, *good])
+    monkeypatch.setattr(gateway.client, "submit", submit)
+    for _ in range(3):
+        clock.move(minutes=10)
+        await tick(gateway, HOA_DON)
+    assert states(gateway) == {State.ACCEPTED: 4}
+
+
+@pytest.mark.parametrize("trouble", ["circuit", "stop", "clock"])
+async def test_what_was_noted_as_sent_but_did_not_go_out_is_given_back(
+    make: Make, partner: SimulatorHandle, clock: SettableClock, trouble: str
+) -> None:
+    """P2, P6: between the note and the request the partner's circuit opened, the process is to stop, or the time in
+    which the request must start ran out. Nobody takes these documents for uncertain."""
+    gateway = make(send_concurrency=4)
+    fill(gateway, HOA_DON, 8)
+    assert await tick(gateway, HOA_DON)
+    codes = fill(gateway, HOA_DON, 8)
+    gateway.ledger.discover(HOA_DON, 10)
+    partner.set_faults([{"fault": "latency", "seconds": 0.5}])
+    sent_before = requests(partner)
+    run = asyncio.create_task(gateway.deliver.run(HOA_DON, codes))
+    await asyncio.to_thread(wait_until, lambda: len(noted(gateway)) == 8, "notes ahead")
+    if trouble == "circuit":
+        gateway.gate.report([("", Retry(Problem(ErrorCode.PARTNER_ERROR, "thử")))] * 100)
+    elif trouble == "stop":
+        gateway.stopping.set()
+    else:
+        clock.move(seconds=91)
+    report = await run
+    assert (report.states, report.released) == ({State.ACCEPTED: 4}, 4)
+    assert requests(partner) - sent_before == 4
+    assert states(gateway) == {State.ACCEPTED: 12, State.QUEUED: 4}
+    assert not noted(gateway)
+
+
+def noted(gateway: Gateway) -> list[str]:
+    with reading(gateway.engine) as connection:
+        return list(connection.scalars(select(delivery.c.code).where(delivery.c.sent_at.is_not(None))))
 
 
 async def test_a_header_whose_lines_are_still_being_written_is_given_time(
