@@ -195,7 +195,7 @@ class PartnerAPIClient:
             timeout=aiohttp.ClientTimeout(
                 total=settings.request_timeout_seconds,
                 sock_connect=settings.connect_timeout_seconds,
-                sock_read=settings.read_timeout_seconds or settings.request_timeout_seconds,
+                sock_read=settings.read_timeout_seconds,
             ),
         )
 
@@ -253,9 +253,9 @@ class PartnerAPIClient:
             return {"request": request}
         names = document.names if keep is LogPayloads.MASKED else ()
         kept = {
-            name.lower(): printable(self._clean(value, document.names))
-            for name, value in reply.headers.items()
-            if name.lower() in _KEPT_HEADERS
+            name: printable(self._clean(reply.headers[name], document.names))
+            for name in _KEPT_HEADERS
+            if name in reply.headers
         }
         response: dict[str, Any] = {"status": reply.status, "headers": kept, "complete": reply.complete}
         if keep is not LogPayloads.NONE:

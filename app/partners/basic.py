@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,12 @@ def _as_date(value: Any) -> date:
     """Dates come as dates, as datetimes from views, or as ISO text from SQLite; numbers are none."""
     if type(value) is date:
         return value
-    return _as_local_time(value).date()
+    return _day(value) if type(value) is str else _as_local_time(value).date()
+
+
+@lru_cache(maxsize=4096)
+def _day(text: str) -> date:
+    return _as_local_time(text).date()
 
 
 def _as_local_time(value: Any) -> datetime:
