@@ -113,6 +113,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def trying(engine: Engine) -> Iterator[Connection]:
+    """One transaction that is rolled back at its end: to see what would happen."""
+    with translated(), _connected(engine) as connection:
+        transaction = connection.begin()
+        try:
+            yield connection
+        finally:
+            transaction.rollback()
+
+
 def _connected(engine: Engine) -> Connection:
     """A connection. One that was lost is worth a second try at once; one that does not come about is not."""
     try:
