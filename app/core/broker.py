@@ -7,7 +7,9 @@ takes the address from the settings and the rest from `transport_options`.
 from typing import Any
 
 from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
 from redis.connection import parse_url
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from app.core.config import Settings, reveal, split_sentinels
@@ -59,7 +61,8 @@ def _to_master(address: str, settings: Settings) -> dict[str, Any]:
 
 
 def _to_sentinels(settings: Settings) -> dict[str, Any]:
-    options = _patience(settings)
+    # One that does not answer is not asked again: the next one is.
+    options = _patience(settings) | {"retry": Retry(NoBackoff(), 0)}
     if settings.redis_sentinel_password is not None:
         options |= {
             "username": settings.redis_sentinel_username,

@@ -290,11 +290,6 @@ CHECK_TEXTS: dict[str, tuple[str, str]] = {
         "Sửa REDIS_USERNAME, REDIS_PASSWORD (hoặc REDIS_URL).",
         "Correct REDIS_USERNAME, REDIS_PASSWORD (or REDIS_URL).",
     ),
-    "found_redis_password_needless": ("Redis này không có mật khẩu", "this Redis has no password"),
-    "remedy_redis_password_needless": (
-        "Bỏ REDIS_PASSWORD, hoặc đặt mật khẩu (requirepass) trên Redis.",
-        "Leave REDIS_PASSWORD out, or give Redis a password (requirepass).",
-    ),
     "found_redis_commands": (
         "user ACL của Redis không được dùng: {commands}",
         "the Redis ACL user may not do: {commands}",

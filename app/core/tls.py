@@ -2,6 +2,8 @@
 
 import re
 
+from app.domain.errors import HermesError
+
 _FAULTS = {
     "tls_expired": r"certificate has expired|certificate is not yet valid|certificate.*expired",
     "tls_name": r"hostname mismatch|ip address mismatch|not valid for|doesn't match|target principal name is incorrect"
@@ -9,7 +11,8 @@ _FAULTS = {
     "tls_client": r"certificate required|handshake failure|bad certificate",
     "tls_authority": r"certificate verify failed|self.signed certificate|unable to get (local )?issuer"
     r"|authority that is not trusted",
-    "tls_not_spoken": r"wrong.version.number|record.layer.failure|unexpected.eof|unknown protocol",
+    "tls_not_spoken": r"wrong.version.number|record.layer.failure|unexpected.eof|unknown protocol"
+    r"|handshake operation timed out",
 }
 
 
@@ -21,11 +24,11 @@ def tls_fault(error: BaseException) -> str | None:
 
 
 def full_text(error: BaseException | None) -> str:
-    """An error's text with those of its causes: libraries hide what happened behind what they were doing."""
+    """An error's text and kind with those of its causes: libraries hide what happened behind what they were doing."""
     texts: list[str] = []
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        texts.append(f"{type(error).__name__}: {error}")
+        texts.append(str(error) if isinstance(error, HermesError) else f"{type(error).__name__}: {error}")
         error = error.__cause__ or error.__context__
     return "\n".join(texts)

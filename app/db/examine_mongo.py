@@ -19,8 +19,8 @@ _FAULTS = {
     "mongo_login_missing": r"requires authentication|authentication required|command .* requires auth",
     "mongo_rights": r"not authorized|unauthorized|not allowed to do action",
     "mongo_uri": r"InvalidURI|ConfigurationError|cannot set j",
-    "mongo_primary": r"no primary|not primary|No replica set members|replicaset",
-    "mongo_unreachable": r"refused|timed? ?out|name or service|getaddrinfo|unreachable|no servers|dns|closed",
+    "mongo_unreachable": r"refused|timed out|name or service|getaddrinfo|unreachable|no route|no servers|dns",
+    "mongo_primary": r"no primary|not primary|no replica set members|replicaset",
 }
 
 

@@ -21,9 +21,9 @@ from app.domain.errors import BrokerUnavailable
 OLDEST_TESTED = (6, 2)
 
 _FAULTS = {
+    "tls_file": r"FileNotFoundError|PermissionError|IsADirectoryError|pem lib|no.certificate.or.crl|no.start.line",
     "redis_password_wrong": r"wrongpass|invalid (username-)?password",
-    "redis_password_missing": r"noauth|authentication required",
-    "redis_password_needless": r"without any password configured",
+    "redis_password_missing": r"noauth|authentication required|must be called with the client already authenticated",
     "redis_master": r"MasterNotFoundError|no master found|SlaveNotFoundError",
     "redis_db": r"db index is out of range|invalid db index",
     "redis_loading": r"loading the dataset",
@@ -83,8 +83,6 @@ class RedisExamination:
     def _unavailable(self, error: Exception) -> Finding:
         text = full_text(error)
         cause = tls_fault(error) or next((each for each, it in _FAULTS.items() if re.search(it, text, re.I)), None)
-        if isinstance(error.__cause__, FileNotFoundError | PermissionError | IsADirectoryError):
-            cause = "tls_file"
         return failed(
             cause or "redis_other",
             server="Redis",

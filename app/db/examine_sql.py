@@ -28,6 +28,7 @@ from sqlalchemy import (
     table as table_named,
 )
 from sqlalchemy.dialects import mssql
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import Executable
 from sqlalchemy.types import (
     CHAR,
@@ -36,6 +37,7 @@ from sqlalchemy.types import (
     Boolean,
     Date,
     DateTime,
+    Float,
     Integer,
     NullType,
     Numeric,
@@ -53,6 +55,7 @@ from app.domain.diagnosis import Finding, failed, met, skipped, warning
 from app.domain.errors import InfrastructureError
 from app.domain.states import SourceStatus
 
+_NUMBERS = (Integer, Numeric, Float, mssql.MONEY, mssql.SMALLMONEY)
 _NOWHERE = "hermes-check"
 """A kind that no document has."""
 
@@ -229,7 +232,7 @@ class SqlExamination:
         for each, attempt_it in tries:
             try:
                 fault = self._try(attempt_it)
-            except InfrastructureError as error:
+            except (InfrastructureError, IntegrityError) as error:
                 cause = _named(error, _REFUSED) or "write_refused"
                 found = warning if cause == "write_busy" else failed
                 findings.append(found(cause, table=each.name, detail=_short(error)))
@@ -284,7 +287,9 @@ def suits(expected: TypeEngine[Any], found: TypeEngine[Any]) -> bool:
         return isinstance(found, String)
     if isinstance(expected, Date | DateTime):
         return isinstance(found, Date | DateTime | String)
-    return isinstance(found, Integer | Numeric | mssql.MONEY | mssql.SMALLMONEY) and not isinstance(found, Boolean)
+    return isinstance(found, Integer | Numeric | Float | mssql.MONEY | mssql.SMALLMONEY) and not isinstance(
+        found, Boolean
+    )
 
 
 def _write(statements: Sequence[Executable], connection: Connection) -> None:

@@ -74,7 +74,8 @@ class MongoLogStore:
     def server_time(self) -> datetime | None:
         """What time the server has; None when it does not say."""
         with _translated():
-            found = self._collection().database.client.admin.command("hello").get("localTime")
+            database = self._collection().database
+            found = database.command("hello", codec_options=database.codec_options).get("localTime")
         return found if isinstance(found, datetime) else None
 
     def close(self) -> None:
@@ -115,13 +116,15 @@ class MongoLogStore:
         except OperationFailure as error:
             if error.code not in _INDEX_CONFLICTS:
                 raise
-            self._change_retention(database, seconds)
+            self._change_retention(collection, seconds)
 
-    def _change_retention(self, database: Any, seconds: int) -> None:
+    def _change_retention(self, collection: Any, seconds: int) -> None:
         """LOG_RETENTION_DAYS was changed since the index was made, or somebody else made it under another name."""
-        index = {"keyPattern": {"started_at": ASCENDING}, "expireAfterSeconds": seconds}
         try:
-            database.command("collMod", COLLECTION, index=index)
+            indexes = collection.index_information().items()
+            name = next((name for name, index in indexes if index["key"] == [("started_at", ASCENDING)]), TTL_INDEX)
+            change = {"name": name, "expireAfterSeconds": seconds}
+            collection.database.command("collMod", COLLECTION, index=change)
         except OperationFailure as error:
             # Rows can be kept without: that they stay too long or too short is for `hermes check` to tell.
             log.warning("log_retention_not_changed", days=self._settings.log_retention_days, error=str(error)[:300])
