@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 
 from app.clients.examine_partner import PartnerExamination
+from app.core.texts import say
 from app.db.examine_mongo import MongoExamination
 from app.db.examine_redis import RedisExamination
 from app.db.examine_sql import SqlExamination
@@ -14,7 +15,7 @@ from app.domain.diagnosis import Finding, Verdict, failed, met, skipped
 from app.domain.errors import ConfigError, HermesError
 from app.main import SCHEDULER_QUEUE
 from app.services.checks import Probe, run_checks
-from app.services.clocks import PARTNER, compare
+from app.services.clocks import compare
 from app.wiring import Gateway
 
 _SOURCES = tuple(f"source:{kind.name}" for kind in ALL_KINDS)
@@ -66,7 +67,7 @@ class Doctor:
 
     @cached_property
     def _sql(self) -> SqlExamination:
-        return SqlExamination(self._gateway.engine)
+        return SqlExamination(lambda: self._gateway.engine)
 
     @cached_property
     def _redis(self) -> RedisExamination | None:
@@ -117,9 +118,10 @@ class Doctor:
             for key, (ask, name) in asked.items()
             if ask is not None and key in self._well and (by := self._ahead(ask)) is not None
         }
+        partner = say(self._settings.hermes_lang, "the_partner")
         if self._partner.ahead is not None:
-            ahead[PARTNER] = self._partner.ahead
-        return compare(ahead, timedelta(seconds=self._settings.claim_seconds / 2))
+            ahead[partner] = self._partner.ahead
+        return compare(ahead, timedelta(seconds=self._settings.claim_seconds / 2), partner)
 
     def _ahead(self, ask: Callable[[], datetime | None]) -> timedelta | None:
         """By how much somebody's clock is ahead of ours, half the way of the answer allowed for."""

@@ -119,6 +119,11 @@ CHECK_TEXTS: dict[str, tuple[str, str]] = {
         "Kiểm tra đường dẫn trong SOURCE_DATABASE_URL và quyền đọc ghi thư mục đó.",
         "Check the path in SOURCE_DATABASE_URL, and that its folder can be read and written.",
     ),
+    "found_db_driver": ("{detail}", "{detail}"),
+    "remedy_db_driver": (
+        "Cài thư viện mà driver cần, hoặc để trống MSSQL_DRIVER.",
+        "Install what the driver needs, or leave MSSQL_DRIVER empty.",
+    ),
     "found_db_readonly": ("cơ sở dữ liệu chỉ cho đọc ({detail})", "the database is read-only ({detail})"),
     "remedy_db_readonly": (
         "Cho phép ghi vào cơ sở dữ liệu (quyền của tệp, hoặc không dùng bản sao chỉ đọc).",

@@ -52,7 +52,7 @@ from app.db.source import columns_of, line_columns
 from app.db.tables import LEDGER, attempt, audit, circuit, delivery, heartbeat
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.diagnosis import Finding, failed, met, skipped, warning
-from app.domain.errors import InfrastructureError
+from app.domain.errors import ConfigError, InfrastructureError
 from app.domain.states import SourceStatus
 
 _NUMBERS = (Integer, Numeric, Float, mssql.MONEY, mssql.SMALLMONEY)
@@ -64,7 +64,7 @@ _UNREACHABLE = {
     "db_password_expired": r"password.*(has expired|must be changed)|\((18487|18488),",
     "db_password": r"login failed|\((18456|18452),",
     "db_readonly": r"readonly database|read-only",
-    "db_file": r"unable to open database file|file is not a database|not a directory|permission denied: ",
+    "db_file": r"unable to open database file|file is not a database|not a directory|permission denied|file exists",
     "db_unreachable": r"time ?out|timed out|refused|unavailable|unreachable|not found or not accessible|getaddrinfo"
     r"|name or service|no such host|tcp provider|connection failed|unable to connect",
 }
@@ -80,16 +80,22 @@ _databases = table_named("databases", column("database_id"), column("is_read_com
 class SqlExamination:
     """Looks at the database that holds source and ledger. Raises nothing that is the database's fault."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Callable[[], Engine]) -> None:
+        self._open = engine
+
+    @property
+    def _engine(self) -> Engine:
+        return self._open()
 
     def database(self) -> list[Finding]:
         """Whether it answers."""
         try:
             self._ask(select(1))
+        except ConfigError as error:
+            return [failed("db_driver", detail=error)]
         except InfrastructureError as error:
-            return [failed(_named(error, _UNREACHABLE) or tls_fault(error) or "db_other", server="SQL Server",
-                           setting="MSSQL", detail=_short(error))]  # fmt: skip
+            cause = _named(error, _UNREACHABLE) or tls_fault(error) or "db_other"
+            return [failed(cause, server="SQL Server", setting="MSSQL_ENCRYPT", detail=_short(error))]
         return [met("database", address=self._engine.url.render_as_string(hide_password=True))]
 
     def ledger(self) -> list[Finding]:

@@ -10,6 +10,8 @@ from app.domain.diagnosis import Finding, Verdict, failed, skipped
 from app.domain.redact import mask_secrets, printable
 
 _WITH_REMEDY = {Verdict.FAILED, Verdict.WARNING}
+_FROM_OUTSIDE = {"detail", "commands"}
+"""Values that hold what drivers and servers say: there a secret might be quoted."""
 _LONGEST_DETAIL = 400
 
 
@@ -52,8 +54,13 @@ def _name(probe: Probe, language: Language) -> str:
 
 
 def _step(probe: Probe, found: Finding, language: Language, secrets: Sequence[str]) -> CheckStep:
-    def clean(key: str) -> str:
-        return printable(mask_secrets(say(language, key, **found.values), secrets))[:_LONGEST_DETAIL]
+    values = {
+        name: mask_secrets(str(value), secrets) if name in _FROM_OUTSIDE else value
+        for name, value in found.values.items()
+    }
+
+    def put(key: str) -> str:
+        return printable(say(language, key, **values))[:_LONGEST_DETAIL]
 
     return CheckStep(
         key=probe.key,
@@ -61,6 +68,6 @@ def _step(probe: Probe, found: Finding, language: Language, secrets: Sequence[st
         ok=None if found.verdict is Verdict.SKIPPED else found.verdict is not Verdict.FAILED,
         warning=found.verdict is Verdict.WARNING,
         cause=found.cause,
-        detail=clean(f"found_{found.cause}"),
-        remedy=clean(f"remedy_{found.cause}") if found.verdict in _WITH_REMEDY else "",
+        detail=put(f"found_{found.cause}"),
+        remedy=put(f"remedy_{found.cause}") if found.verdict in _WITH_REMEDY else "",
     )

@@ -8,13 +8,12 @@ from statistics import median
 from app.domain.diagnosis import Finding, failed, met, skipped, warning
 
 TOLERATED = timedelta(seconds=30)
-PARTNER = "partner"
 _A_ZONE_HOUR = timedelta(hours=1)
 
 
-def compare(ahead: Mapping[str, timedelta], bearable: timedelta) -> list[Finding]:
+def compare(ahead: Mapping[str, timedelta], bearable: timedelta, partner: str) -> list[Finding]:
     """What the others' clocks say; `ahead` is by how much each is ahead of this machine's. From `bearable` on,
-    claims cannot be trusted any more. The partner's clock alone cannot accuse ours when others bear it out."""
+    claims cannot be trusted any more. The clock of `partner` accuses nobody when others bear ours out."""
     if not ahead:
         return [skipped("clock_alone")]
     off = {who: by for who, by in ahead.items() if abs(by) >= TOLERATED}
@@ -22,16 +21,12 @@ def compare(ahead: Mapping[str, timedelta], bearable: timedelta) -> list[Finding
         return [met("clock", most=_seconds(max(ahead.values(), key=abs)))]
     if len(off) == len(ahead):
         return [_ours(ahead, bearable)]
-    return [_theirs(who, by, bearable) for who, by in off.items()]
+    return [_found("clock_theirs", abs(by) >= bearable and who != partner, by, who) for who, by in off.items()]
 
 
 def _ours(ahead: Mapping[str, timedelta], bearable: timedelta) -> Finding:
     by = timedelta(seconds=median(each.total_seconds() for each in ahead.values()))
     return _found("clock_ours", abs(by) >= bearable, -by, who=", ".join(ahead))
-
-
-def _theirs(who: str, by: timedelta, bearable: timedelta) -> Finding:
-    return _found("clock_theirs", abs(by) >= bearable and who != PARTNER, by, who=who)
 
 
 def _found(cause: str, bad: bool, by: timedelta, who: str) -> Finding:

@@ -156,10 +156,10 @@ def seconds(**ahead: float) -> dict[str, timedelta]:
 def test_clocks_that_disagree_are_named_with_the_amount(
     ahead: dict[str, timedelta], verdict: Verdict, cause: str, by: str | None
 ) -> None:
-    found = one(compare(ahead, BEARABLE))
+    found = one(compare(ahead, BEARABLE, "partner"))
     assert (found.verdict, found.cause, found.values.get("by")) == (verdict, cause, by)
 
 
 def test_everyone_who_is_off_is_named() -> None:
-    found = compare(seconds(Redis=0, MongoDB=-400, partner=400), BEARABLE)
+    found = compare(seconds(Redis=0, MongoDB=-400, partner=400), BEARABLE, "partner")
     assert [each.values["who"] for each in found] == ["MongoDB", "partner"]

@@ -30,7 +30,7 @@ def engine(open_gateway: Callable[..., Gateway]) -> Engine:
 
 @pytest.fixture
 def examination(engine: Engine) -> SqlExamination:
-    return SqlExamination(engine)
+    return SqlExamination(lambda: engine)
 
 
 def run(engine: Engine, *statements: str) -> None:
@@ -160,7 +160,7 @@ def test_types_that_cost_something_on_sql_server_are_warned_of(
     real = examine_sql.columns_of
     monkeypatch.setattr(examine_sql, "columns_of", lambda e, name: {**(real(e, name) or {}), column: its})
     monkeypatch.setattr(engine.dialect, "name", "mssql")
-    found = [each for each in SqlExamination(engine).source(PHIEU_NHAP) if each.values.get("column") == column]
+    found = [each for each in SqlExamination(lambda: engine).source(PHIEU_NHAP) if each.values.get("column") == column]
     assert {(each.verdict, each.cause) for each in found} == {(Verdict.WARNING, cause)}
 
 
@@ -169,7 +169,7 @@ def test_types_that_cost_something_on_sql_server_are_warned_of(
 
 def test_a_ledger_that_was_never_made_is_named(tmp_path: Path) -> None:
     engine = open_engine(load_settings(source_database_url=f"sqlite:///{tmp_path}/other.db"))
-    assert one(SqlExamination(engine).ledger()).cause == "ledger_missing"
+    assert one(SqlExamination(lambda: engine).ledger()).cause == "ledger_missing"
     engine.dispose()
 
 
@@ -202,7 +202,7 @@ def read_only(engine: Engine, database_url: str) -> Iterator[SqlExamination]:
     file = database_url.removeprefix("sqlite:///")
     url = f"sqlite:///file:{file}?mode=ro&uri=true"
     other = open_engine(load_settings(source_database_url=url))
-    yield SqlExamination(other)
+    yield SqlExamination(lambda: other)
     other.dispose()
 
 
@@ -369,7 +369,7 @@ def test_the_state_of_read_committed_snapshot_is_told(
 ) -> None:
     monkeypatch.setattr(engine.dialect, "name", "mssql")
     monkeypatch.setattr(SqlExamination, "_ask", lambda *_: state)
-    assert one(SqlExamination(engine).isolation()).cause == cause
+    assert one(SqlExamination(lambda: engine).isolation()).cause == cause
 
 
 def test_a_server_without_that_catalogue_is_not_blamed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +378,7 @@ def test_a_server_without_that_catalogue_is_not_blamed(engine: Engine, monkeypat
 
     monkeypatch.setattr(engine.dialect, "name", "mssql")
     monkeypatch.setattr(SqlExamination, "_ask", refuse)
-    found = one(SqlExamination(engine).isolation())
+    found = one(SqlExamination(lambda: engine).isolation())
     assert (found.verdict, found.cause) == (Verdict.SKIPPED, "untold")
 
 
