@@ -46,9 +46,9 @@ from sqlalchemy.types import (
 )
 
 from app.core.tls import full_text, tls_fault
-from app.db.engine import patiently, reading, trying
+from app.db.engine import fetch, patiently, reading, trying
 from app.db.migrate import current_version, is_known, latest_version
-from app.db.source import columns_of, line_columns
+from app.db.source import columns_of, is_unicode, line_columns
 from app.db.tables import LEDGER, attempt, audit, circuit, delivery, heartbeat
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.diagnosis import Finding, failed, met, skipped, warning
@@ -193,7 +193,7 @@ class SqlExamination:
     @patiently
     def _ask(self, statement: Executable) -> Any:
         with reading(self._engine) as connection:
-            return connection.execute(statement).scalar()
+            return _first(connection, statement)
 
     def _missing(self, wanted: Table, whose: str, optional: frozenset[str]) -> list[Finding]:
         found = columns_of(self._engine, wanted.name)
@@ -254,7 +254,7 @@ class SqlExamination:
     def _write_back(self, kind: DocumentKind, connection: Connection) -> str | None:
         """A table gets the values it has: no trigger of the customer's sees a change. A view gets another status,
         since its trigger must carry it to where it is kept."""
-        code = connection.execute(select(kind.code).limit(1)).scalar()
+        code = _first(connection, select(kind.code).limit(1))
         through_view = kind.header.name.lower() in self._views()
         columns = kind.header.c
         written: dict[str, Any] = {"note_log": columns.note_log, "status_phieu": columns.status_phieu}
@@ -262,11 +262,11 @@ class SqlExamination:
             written[kind.national_code_column] = kind.national_code
         if through_view:
             written["status_phieu"] = int(SourceStatus.RETRY)
-        this = kind.code == (code if isinstance(code, str) else _NOWHERE)
-        connection.execute(update(kind.header).where(this).values(written))
-        if not through_view or not isinstance(code, str):
+        this = kind.code == (code if is_unicode(code) else _NOWHERE)
+        _write([update(kind.header).where(this).values(written)], connection)
+        if not through_view or not is_unicode(code):
             return None
-        status = connection.execute(select(columns.status_phieu).where(this)).scalar()
+        status = _first(connection, select(columns.status_phieu).where(this))
         return None if status == written["status_phieu"] else "write_lost"
 
     @patiently
@@ -296,6 +296,12 @@ def suits(expected: TypeEngine[Any], found: TypeEngine[Any]) -> bool:
     return isinstance(found, Integer | Numeric | Float | mssql.MONEY | mssql.SMALLMONEY) and not isinstance(
         found, Boolean
     )
+
+
+def _first(connection: Connection, statement: Executable) -> Any:
+    """The first value of the first row; None where there is none."""
+    rows = fetch(connection, statement)
+    return rows[0][0] if rows else None
 
 
 def _write(statements: Sequence[Executable], connection: Connection) -> None:
