@@ -31,6 +31,8 @@ _FAULTS = {
     "redis_unreachable": r"refused|timed? ?out|name or service|no address|getaddrinfo|unreachable|no route",
     "redis_not_redis": r"protocol error|connection closed|connection reset|bad response",
 }
+_PRIORITY = "\x06\x163"
+"""How kombu calls the lists of a queue's messages of another priority; it counts them all."""
 _MESSAGES_MAY_GO = "allkeys-"
 _REFUSED = {"NOPERM": "redis_commands", "READONLY": "redis_replica", "MISCONF": "redis_disk", "OOM": "redis_full"}
 
@@ -53,7 +55,7 @@ class RedisExamination:
             return [self._unavailable(error)]
         if refused:
             cause = refused[0][0]
-            return [failed(cause, commands=", ".join(what for why, what in refused if why == cause))]
+            return [failed(cause, commands=", ".join(dict.fromkeys(what for why, what in refused if why == cause)))]
         return [_version(version)]
 
     def keeping(self) -> list[Finding]:
@@ -98,6 +100,7 @@ class RedisExamination:
             yield "LPUSH", queue, "x"
             yield "BRPOP", queue, 1
             yield "LLEN", queue
+            yield "LLEN", f"{queue}{_PRIORITY}"
             yield "SADD", f"_kombu.binding.{queue}", "x"
             yield "SMEMBERS", f"_kombu.binding.{queue}"
         yield "HSET", "unacked", "x", "x"
@@ -107,6 +110,9 @@ class RedisExamination:
         yield "ZREM", "unacked_index", "x"
         yield "ZREVRANGEBYSCORE", "unacked_index", 1, 0
         yield "SET", "unacked_mutex", "x", "NX", "EX", 1
+        yield "LLEN", "x.reply.celery.pidbox"
+        yield "SADD", "_kombu.binding.celery.pidbox", "x"
+        yield "ZADD", "_kombu.binding_deadlines", 1, "x"
         yield "PUBLISH", "/0.celery.pidbox", "x"
         if self._settings.rate_limit or self._settings.rate_limit_per_facility:
             yield "EVAL", "return 1", 1, "LIMITS:LIMITER/hermes"
@@ -123,7 +129,7 @@ def _refused(redis: "Redis", commands: Iterable[Sequence[str | int]]) -> list[tu
                 _say(connection, *command)
             except ResponseError as error:
                 cause = next((it for word, it in _REFUSED.items() if word.lower() in _code(error).lower()), None)
-                refused.append((cause or "redis_commands", f"{command[0]} {command[1]}"))
+                refused.append((cause or "redis_commands", f"{command[0]} {command[1]}".removesuffix(_PRIORITY)))
         _say(connection, "DISCARD")
     finally:
         redis.connection_pool.release(connection)
