@@ -32,7 +32,7 @@ def test_documents_travel_with_the_documented_rights(
         rate_limit="1000/second",
     )
     roles.all()
-    assert wait_until_closed(gateway, 60) == {State.ACCEPTED: 60}
+    assert wait_until_closed(gateway, 60, 40) == {State.ACCEPTED: 60}
     assert_books_agree(gateway, partner)
     for name in ("beat", "scheduler_queue", "hoa_don_queue"):
         assert "NOPERM" not in roles.log(name)

@@ -98,7 +98,15 @@ def test_an_acl_user_with_the_documented_rights_is_well_and_without_one_it_is_na
 
 def test_an_acl_user_without_a_queue_is_told_which(start: Callable[..., RedisServer]) -> None:
     server = start()
-    keys = ("~hoa_don_queue*", "~phieu_nhap_queue*", "~scheduler_queue*", "~*.pidbox", "~_kombu.*", "~unacked*")
+    keys = (
+        "~hoa_don_queue*",
+        "~phieu_nhap_queue*",
+        "~scheduler_queue*",
+        "~*.pidbox",
+        "~celeryev.*",
+        "~_kombu.*",
+        "~unacked*",
+    )
     server.client().execute_command("ACL", "SETUSER", "hermes", "on", f">{PASSWORD}", "+@all", "&*", *keys)
     found = one(examine(redis_port=server.port, redis_username="hermes", redis_password=PASSWORD).broker())
     assert "phieu_xuat_queue" in str(found.values["commands"])
