@@ -356,7 +356,9 @@ def _named(error: Exception, causes: dict[str, str]) -> str | None:
 
 
 def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
+    """The driver's own words."""
+    origin = getattr(error.__cause__ or error, "orig", None) or error
+    return (str(origin).strip().splitlines() or [type(origin).__name__])[0][:200]
 
 
 def _is_filtered(index: Any) -> bool:
