@@ -33,9 +33,10 @@ def stuck(settings: Settings) -> str | None:
 
 
 def _beside_waiting_work(settings: Settings, queues: list[str], since: str) -> str | None:
-    settings.require("redis_host" if settings.redis_url is None else "redis_url")
+    if settings.broker_url is None:
+        settings.require("redis_host")
     try:
-        found = waiting(settings.broker_url or "", settings.broker_timeout_seconds, queues)
+        found = waiting(settings, queues)
     except BrokerUnavailable as error:
         return f"{since}, and the broker does not say whether there is work: {error}"
     return f"{since}, though {found} messages wait" if found else None

@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
+from app.core.broker import transport_options
 from app.core.config import Settings, get_settings
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.errors import ConfigError
@@ -43,22 +44,12 @@ def routes() -> dict[str, dict[str, str]]:
 
 def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for these settings."""
-    timeout = settings.broker_timeout_seconds
     return {
         "broker_url": settings.broker_url or EMBEDDED_BROKER,
         "broker_connection_retry_on_startup": True,
         # Celery would give up after a hundred tries: within the hour.
         "broker_connection_max_retries": None,
-        # A frozen Redis must not hang a scan: every command ends within the timeout.
-        "broker_transport_options": {
-            "socket_timeout": timeout,
-            "socket_connect_timeout": timeout,
-            "socket_keepalive": True,
-            "retry_on_timeout": False,
-            "health_check_interval": timeout,
-        }
-        if settings.broker_url
-        else {},
+        "broker_transport_options": transport_options(settings) if settings.broker_url else {},
         "task_publish_retry": False,
         "task_queues": [_queue(SCHEDULER_QUEUE), *(_queue(kind.queue) for kind in ALL_KINDS)],
         "task_create_missing_queues": False,

@@ -9,26 +9,22 @@ from functools import cached_property, partial
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
-from app.clients.classify import Reply
 from app.clients.partner_api_client import PartnerAPIClient, partner_api_client
 from app.clients.rate_limit import rate_limit
 from app.core.clock import Clock, SystemClock
-from app.core.config import Language, Settings, get_settings
-from app.core.texts import say
+from app.core.config import Settings, get_settings
 from app.db.attempt_log import SqlAttemptLog
 from app.db.circuits import SqlCircuits
-from app.db.engine import open_engine, patiently, reading
+from app.db.engine import open_engine
 from app.db.ledger import SqlLedger
-from app.db.migrate import latest_version, require_current
-from app.db.mongodb import COLLECTION, MongoLogStore
-from app.db.redis import ping
+from app.db.migrate import require_current
+from app.db.mongodb import MongoLogStore
 from app.db.source import SqlSource
-from app.documents import ALL_KINDS, DocumentKind
+from app.documents import ALL_KINDS
 from app.domain.decide import UnknownPolicy
-from app.domain.errors import ConfigError, ErrorCode, InfrastructureError, Problem
-from app.services.checks import Probe
+from app.domain.errors import ConfigError
 from app.services.deliver import Deliver
 from app.services.gate import Gate
 from app.services.health import Health
@@ -142,24 +138,6 @@ class Gateway:
         """Tells how things stand."""
         return Health(self.ledger, self.circuits, self.attempt_log, self.log_store)
 
-    def probes(self) -> list[Probe]:
-        """What `hermes check` looks at, in the order a person would mend it."""
-        tables = [
-            self._probe(
-                "source", partial(self._look_at_source, kind), needs="database", kind=kind.labels[self._language]
-            )
-            for kind in ALL_KINDS
-        ]
-        return [
-            self._probe("configuration", self._look_at_configuration),
-            self._probe("database", self._look_at_database),
-            self._probe("ledger", self._look_at_ledger, needs="database"),
-            *tables,
-            self._probe("broker", self._look_at_broker, "broker_embedded"),
-            self._probe("log_store", self._look_at_log_store, "log_store_sql"),
-            self._probe("partner", self._look_at_partner),
-        ]
-
     def require_partner(self) -> None:
         """Raise ConfigError when anything needed to talk to the partner is not set."""
         self.settings.require("api_base_url", "api_username", "api_password")
@@ -212,74 +190,6 @@ class Gateway:
     @property
     def _looks_up(self) -> bool:
         return self.settings.unknown_outcome_policy is UnknownPolicy.LOOKUP
-
-    @property
-    def _language(self) -> Language:
-        return self.settings.hermes_lang
-
-    def _probe(
-        self, key: str, look: Callable[[], str | None], absent: str = "", needs: str = "", **values: str
-    ) -> Probe:
-        return Probe(
-            name=say(self._language, f"check_{key}", **values),
-            run=look,
-            remedy=say(self._language, f"remedy_{key}"),
-            absent=say(self._language, absent) if absent else "",
-            needs=say(self._language, f"check_{needs}") if needs else "",
-            blocked=say(self._language, "check_blocked"),
-        )
-
-    def _look_at_configuration(self) -> str:
-        self.require_partner()
-        return f"PARTNER_PROFILE={self.client.profile.name}"
-
-    @patiently
-    def _look_at_database(self) -> str:
-        with reading(self.engine) as connection:
-            connection.execute(select(1))
-        return self.engine.url.render_as_string(hide_password=True)
-
-    def _look_at_ledger(self) -> str:
-        require_current(self.engine)
-        return latest_version()
-
-    def _look_at_source(self, kind: DocumentKind) -> str:
-        missing = self.source.tables(kind).missing_optional
-        found = f"{kind.header.name}, {kind.lines.name}"
-        if not missing:
-            return found
-        return f"{found}; {say(self._language, 'columns_missing', columns=', '.join(sorted(missing)))}"
-
-    def _look_at_broker(self) -> str | None:
-        url = self.settings.broker_url
-        return None if url is None else ping(url, self.settings.broker_timeout_seconds)
-
-    def _look_at_log_store(self) -> str | None:
-        if self.log_store is None:
-            return None
-        self.log_store.ping()
-        return f"{self.settings.mongo_db_name}.{COLLECTION}"
-
-    def _look_at_partner(self) -> str:
-        self.require_partner()
-        reply = asyncio.run(self._ask_partner())
-        if isinstance(reply, Problem):
-            if reply.code is ErrorCode.CONNECTION_LOST:  # it did take the connection, and nothing says no
-                return f"{self.settings.api_base_url}: {say(self._language, 'partner_dumb')}"
-            raise InfrastructureError(reply.message)
-        if reply.status in {401, 403}:
-            raise InfrastructureError(say(self._language, "partner_refuses", status=reply.status))
-        if reply.status == 404:
-            raise InfrastructureError(say(self._language, "wrong_address", status=reply.status))
-        if reply.status in {502, 503, 504}:
-            raise InfrastructureError(say(self._language, "partner_unavailable", status=reply.status))
-        return f"{self.settings.api_base_url}: {say(self._language, 'partner_answers', status=reply.status)}"
-
-    async def _ask_partner(self) -> Reply | Problem:
-        try:
-            return await self.client.probe()
-        finally:
-            await self.client.close()
 
 
 def _spare_the_collector() -> None:

@@ -36,22 +36,29 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One redis-server on a port of its own, without persistence: what is killed is gone."""
+    """One redis-server on a port of its own, without persistence: what is killed is gone. `arguments` are more of its
+    options, `login` is what it takes: `user:password@`."""
 
-    def __init__(self, executable: str, folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self, executable: str, folder: Path, port: int | None = None, *arguments: str, login: str = ""
+    ) -> None:
         self._executable = executable
         self._folder = folder
+        self._arguments = arguments
         self.port = port or free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{login}127.0.0.1:{self.port}/0"
         self.start()
 
     def start(self) -> None:
         """Start (again) on the same port and wait until it answers."""
         self._process = subprocess.Popen(
-            [self._executable, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            [self._executable, *self._place, "--save", "", "--appendonly", "no", *self._arguments],
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
         )
+        self._wait()
+
+    def _wait(self) -> None:
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -60,6 +67,10 @@ class RedisServer:
             except redis.ConnectionError:
                 if time.monotonic() > deadline:
                     raise
+
+    @property
+    def _place(self) -> list[str]:
+        return ["--port", str(self.port), "--bind", "127.0.0.1"]
 
     def client(self) -> "redis.Redis":
         """A client of its own."""
@@ -107,3 +118,36 @@ class GivenRedis:
         pytest.skip("needs a Redis of its own, not that of HERMES_TEST_REDIS_URL")
 
     start = kill = freeze = thaw = _not_ours
+
+
+class RedisSentinel(RedisServer):
+    """A Sentinel that watches a master as `mymaster` and needs nobody's agreement to a failover."""
+
+    def __init__(self, executable: str, folder: Path, master: RedisServer, password: str) -> None:
+        configuration = folder / "sentinel.conf"
+        configuration.write_text(
+            f"sentinel monitor mymaster 127.0.0.1 {master.port} 1\n"
+            "sentinel down-after-milliseconds mymaster 500\n"
+            "sentinel failover-timeout mymaster 2000\n"
+            f"sentinel auth-pass mymaster {password}\n"
+        )
+        self._configuration = configuration
+        super().__init__(executable, folder)
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        self._process = subprocess.Popen(
+            [self._executable, str(self._configuration), *self._place, "--sentinel"],
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+        )
+        self._wait()
+
+    def master_port(self) -> int:
+        """Where the master is, as it believes."""
+        return int(self.client().sentinel_masters()["mymaster"]["port"])
+
+    def sees_replicas(self) -> bool:
+        """Whether it could fail over."""
+        found = self.client().sentinel_slaves("mymaster")
+        return bool(found) and all(each["master-link-status"] == "ok" for each in found)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.output import open_gateway, say, text
-from app.db.migrate import ledger_script, source_script, upgrade
+from app.db.migrate import index_script, ledger_script, source_script, upgrade
 from app.db.source import create_source_tables
 from app.demo.show import offer_samples
 
@@ -55,6 +55,10 @@ def create_samples(
 def script(
     dialect: Annotated[Dialect, typer.Option(help="For which database.")] = Dialect.MSSQL,
     source: Annotated[bool, typer.Option("--source", help="The source tables instead of the ledger.")] = False,
+    indexes: Annotated[
+        bool, typer.Option("--indexes", help="Only the indexes that the source tables should have.")
+    ] = False,
 ) -> None:
     """Print the DDL instead of running it."""
-    typer.echo(source_script(dialect) if source else ledger_script(dialect), nl=False)
+    script_of = index_script if indexes else source_script if source else ledger_script
+    typer.echo(script_of(dialect), nl=False)

@@ -28,13 +28,13 @@ from app.cli.output import (
 from app.core.clock import local
 from app.core.config import get_settings
 from app.core.logging import configure_logging
+from app.doctor import Doctor
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.deliveries import Attempt, CheckStep, Delivery, KindStatus
 from app.domain.errors import ConfigError
 from app.domain.redact import printable
 from app.domain.states import State
 from app.partners import Invalid
-from app.services.checks import run_checks
 from app.services.health import Story
 from app.wiring import Gateway, process_gateway
 
@@ -101,7 +101,7 @@ def show(
 
 
 def check(as_json: AsJson = False) -> None:
-    """Look at every precondition: configuration, database, tables, broker, log store, partner."""
+    """Look at every precondition and say what to do: settings, database, Redis, MongoDB, partner, clocks."""
     steps = _check_steps()
     ok = all(step.ok is not False for step in steps)
     if as_json:
@@ -166,15 +166,17 @@ def _check_steps() -> list[CheckStep]:
     try:
         configure_logging(get_settings().model_copy(update={"log_level": "ERROR"}))
     except ConfigError as error:  # without settings there is nothing else to look at, nor a language
-        return [CheckStep("Cấu hình · Configuration", False, str(error), "Sửa .env · Correct the environment or .env")]
-    return run_checks(process_gateway().probes())
+        name, remedy = "Cấu hình · Configuration", "Sửa .env · Correct the environment or .env"
+        return [CheckStep("configuration", name, False, False, "configuration_wrong", str(error), remedy)]
+    return Doctor(process_gateway()).examine()
 
 
 def _print_step(step: CheckStep) -> None:
     mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[step.ok]
-    say(Text.assemble((f"{mark} {step.name}: ", style), safe(step.detail)))
-    if step.ok is False:
-        say(Text.assemble("  → ", safe(step.remedy)))
+    if step.warning:
+        mark, style = "!", "yellow"
+    remedy = f" → {step.remedy}" if step.remedy else ""
+    say(Text.assemble((f"{mark} {step.name}: ", style), safe(step.detail), safe(remedy)))
 
 
 def _print_story(kind: DocumentKind, story: Story) -> None:

@@ -7,7 +7,7 @@ whether it may have left this machine; that is what separates "surely not accept
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -38,6 +38,14 @@ _JSON = "application/json; charset=utf-8"
 _FAILURES = (TimeoutError, aiohttp.ClientError, OSError, UnicodeError)
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, UnicodeError)
 _KEPT_HEADERS = ("content-type", "retry-after", "location", "x-request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """No reply: why, for a person, and the error that says it to programs."""
+
+    problem: Problem
+    error: Exception
 
 
 class _Watched(aiohttp.Payload):
@@ -123,7 +131,7 @@ class PartnerAPIClient:
             case _:
                 return exchange
 
-    async def probe(self) -> Reply | Problem:
+    async def probe(self) -> Reply | Unreached:
         """Whether the partner answers and takes our credentials: an empty POST to its first endpoint.
 
         No document can come of it, unlike of `{}`; and unlike a GET it gets as far as the credentials do. A
@@ -135,7 +143,7 @@ class PartnerAPIClient:
             async with self._open().post(_parsed(url), data=b"", headers=headers, allow_redirects=False) as response:
                 return Reply(response.status, response.headers, *await self._read(response))
         except _FAILURES as error:
-            return self._failure(error, sent=not isinstance(error, _NOT_CONNECTED)).problem
+            return Unreached(self._failure(error, sent=not isinstance(error, _NOT_CONNECTED)).problem, error)
 
     async def close(self) -> None:
         """Close the pooled connections; a later request opens new ones."""

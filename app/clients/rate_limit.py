@@ -9,6 +9,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import MovingWindowRateLimiter
 
+from app.core.broker import connection_pool
 from app.core.config import Settings
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,5 @@ def rate_limit(settings: Settings) -> SharedRateLimit | None:
 def _storage(settings: Settings) -> Storage:
     if settings.broker_url is None:
         return MemoryStorage()
-    timeout = settings.broker_timeout_seconds
-    return RedisStorage(
-        settings.broker_url, wrap_exceptions=True, socket_timeout=timeout, socket_connect_timeout=timeout
-    )
+    # The address only names the kind of storage: the pool knows the way.
+    return RedisStorage("redis://", connection_pool=connection_pool(settings), wrap_exceptions=True)

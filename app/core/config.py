@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dotenv.parser import Binding, parse_stream
 from limits import parse
@@ -191,9 +191,42 @@ class Settings(BaseSettings):
         0, "Redis database number", expects="a whole number, 0 or more", example="0"
     )
     redis_tls: bool = setting(False, "Use TLS to Redis", expects=_YES_NO, example="no")
+    redis_tls_ca: Path | None = setting(
+        None,
+        "Certificates of the authority that Redis' certificate is checked against; unset: those of the system",
+        expects="the path of a PEM file",
+        example="/etc/hermes/redis-ca.pem",
+    )
+    redis_tls_cert: Path | None = setting(
+        None,
+        "Client certificate for Redis",
+        expects="the path of a PEM file",
+        example="/etc/hermes/redis-client.pem",
+    )
+    redis_tls_key: Path | None = setting(
+        None,
+        "Key of the client certificate; unset: it is in the same file",
+        expects="the path of a PEM file",
+        example="/etc/hermes/redis-client.key",
+    )
+    redis_sentinels: str | None = setting(
+        None,
+        "Redis Sentinels instead of REDIS_HOST: they say where Redis is, also after a failover",
+        expects="host:port, several separated by commas",
+        example="sentinel1:26379,sentinel2:26379,sentinel3:26379",
+    )
+    redis_sentinel_master: str = setting(
+        "mymaster", "The name by which the Sentinels know Redis", expects=_TEXT, example="mymaster"
+    )
+    redis_sentinel_username: str | None = setting(
+        None, "ACL user of the Sentinels themselves", expects=_TEXT, example="hermes"
+    )
+    redis_sentinel_password: SecretStr | None = setting(
+        None, "Password of the Sentinels themselves", expects=_TEXT, example="********"
+    )
     redis_url: Annotated[SecretStr, _url_scheme("redis", "rediss")] | None = setting(
         None,
-        "One address instead of REDIS_HOST and the others",
+        "One address instead of REDIS_HOST and the others (not for Sentinels)",
         expects="an address that begins with redis:// or rediss://",
         example="redis://:password@redis:6379/0",
     )
@@ -363,6 +396,13 @@ class Settings(BaseSettings):
             split_server(value)
         return value
 
+    @field_validator("redis_sentinels")
+    @classmethod
+    def _readable_sentinels(cls, value: str | None) -> str | None:
+        if value is not None:
+            split_sentinels(value)
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         """The order of times without which promises would not hold (P2, P5)."""
@@ -446,19 +486,45 @@ class Settings(BaseSettings):
 
     @property
     def broker_url(self) -> str | None:
-        """Redis, or None when none is configured."""
+        """Redis, or None when none is configured: redis:// or rediss://, or sentinel:// once for each Sentinel,
+        separated by semicolons, as Celery takes them. With TLS, certificates are checked unless REDIS_URL itself
+        says otherwise: Celery alone would not."""
         if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
+            return self._with_tls(self.redis_url.get_secret_value())
+        if self.redis_sentinels is not None:
+            return self._sentinel_url(split_sentinels(self.redis_sentinels))
         if self.redis_host is None:
             return None
         scheme = "rediss" if self.redis_tls else "redis"
+        return self._with_tls(self._redis_url(scheme, self.redis_host, self.redis_port))
+
+    def _redis_url(self, scheme: str, host: str, port: int) -> str:
         credentials = ""
         if self.redis_username or self.redis_password:
             user, password = self.redis_username or "", reveal(self.redis_password) or ""
             credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@"
-        host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
-        query = "?ssl_cert_reqs=required" if self.redis_tls else ""
-        return f"{scheme}://{credentials}{host}:{self.redis_port}/{self.redis_db}{query}"
+        return f"{scheme}://{credentials}{_in_address(host)}:{port}/{self.redis_db}"
+
+    def _sentinel_url(self, nodes: list[tuple[str, int]]) -> str:
+        """Credentials, database and TLS stand in the first address and count for Redis itself."""
+        (host, port), *others = nodes
+        first = self._redis_url("sentinel", host, port)
+        if self.redis_tls:
+            first = _with_query(first, self.tls_options)
+        return ";".join([first, *(f"sentinel://{_in_address(host)}:{port}" for host, port in others)])
+
+    def _with_tls(self, url: str) -> str:
+        return _with_query(url, self.tls_options) if url.startswith("rediss://") else url
+
+    @property
+    def tls_options(self) -> dict[str, str]:
+        """As both redis-py and kombu read them from an address."""
+        files = {
+            "ssl_ca_certs": self.redis_tls_ca,
+            "ssl_certfile": self.redis_tls_cert,
+            "ssl_keyfile": self.redis_tls_key,
+        }
+        return {"ssl_cert_reqs": "required"} | {name: str(file) for name, file in files.items() if file is not None}
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -472,11 +538,20 @@ class Settings(BaseSettings):
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, to be masked wherever text from outside is kept (P9)."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-        addresses = (self.source_database_url, self.redis_url, self.mongo_uri)
-        passwords = [_password(each.get_secret_value()) for each in addresses if each is not None]
-        return tuple(filter(None, (*secrets, *passwords)))
+        addresses = [reveal(address) for address in self._addresses]
+        return *self.passwords, *filter(None, addresses)
+
+    @cached_property
+    def passwords(self) -> tuple[str, ...]:
+        """Those secrets that are no addresses, and the passwords in addresses."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        plain = [value.get_secret_value() for value in values.values() if isinstance(value, SecretStr)]
+        whole = [address.get_secret_value() for address in self._addresses]
+        return tuple(filter(None, [*(each for each in plain if each not in whole), *map(_password, whole)]))
+
+    @property
+    def _addresses(self) -> list[SecretStr]:
+        return [each for each in (self.source_database_url, self.redis_url, self.mongo_uri) if each is not None]
 
     def require(self, *names: str) -> None:
         """Raise ConfigError for the first of these settings that is not set."""
@@ -488,6 +563,18 @@ class Settings(BaseSettings):
         """The effective settings for one log line at start: secrets masked, unset ones left out."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {name.upper(): _shown(value) for name, value in values.items() if value is not None}
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _with_query(url: str, options: dict[str, str]) -> str:
+    """`url` with these options, but for those it has already."""
+    parts = urlsplit(url)
+    added = {name: value for name, value in options.items() if name not in dict(parse_qsl(parts.query))}
+    query = "&".join(filter(None, [parts.query, urlencode(added, safe="/")]))
+    return parts._replace(query=query).geturl()
 
 
 def _password(address: str) -> str:
@@ -537,6 +624,21 @@ def split_server(server: str) -> tuple[str, int | None]:
     if match is None or (port is not None and not 1 <= port <= 65535):
         raise ValueError("not a server name")
     return match["host"].strip("[]"), port
+
+
+def split_sentinels(nodes: str) -> list[tuple[str, int]]:
+    """`host:port,host` → hosts with their ports, 26379 where none is given. Raises ValueError."""
+    return [_sentinel(node.strip()) for node in nodes.split(",")]
+
+
+def _sentinel(node: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{node}")
+    if parts.netloc != node or "@" in node:
+        raise ValueError("not a host with a port")
+    port = 26379 if parts.port is None else parts.port
+    if port == 0:
+        raise ValueError("not a port")
+    return _host(parts.hostname or ""), port
 
 
 def reveal(secret: SecretStr | None) -> str | None:

@@ -1,5 +1,6 @@
 """What operators read, in Vietnamese and English, from one catalogue."""
 
+from app.core.check_texts import CHECK_TEXTS
 from app.core.config import Language
 
 _CATALOGUE: dict[str, tuple[str, str]] = {
@@ -188,52 +189,7 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
         "{invalid} trong {count} phiếu sẽ bị từ chối:",
         "{invalid} of {count} documents would be refused:",
     ),
-    # hermes check
-    "check_configuration": ("Cấu hình", "Configuration"),
-    "check_database": ("Cơ sở dữ liệu", "Database"),
-    "check_ledger": ("Sổ gửi (bảng hermes_…)", "Ledger (tables hermes_…)"),
-    "check_source": ("Bảng nguồn: {kind}", "Source tables: {kind}"),
-    "check_broker": ("Hàng đợi (Redis)", "Broker (Redis)"),
-    "check_log_store": ("Kho nhật ký (MongoDB)", "Log store (MongoDB)"),
-    "check_partner": ("Đối tác", "Partner"),
-    "remedy_configuration": ("Sửa biến môi trường hoặc tệp .env.", "Correct the environment or .env."),
-    "check_blocked": ("chưa xem được: cần cơ sở dữ liệu", "not looked at: needs the database"),
-    "remedy_database": (
-        "Kiểm tra MSSQL_SERVER, MSSQL_DATABASE, MSSQL_USER, MSSQL_PASSWORD (hoặc SOURCE_DATABASE_URL) và tường lửa.",
-        "Check MSSQL_SERVER, MSSQL_DATABASE, MSSQL_USER, MSSQL_PASSWORD (or SOURCE_DATABASE_URL) and the firewall.",
-    ),
-    "remedy_ledger": ("Chạy: hermes db upgrade", "Run: hermes db upgrade"),
-    "remedy_source": (
-        "Trỏ đến đúng cơ sở dữ liệu, hoặc tạo bảng hay view có đủ các cột.",
-        "Point to the right database, or provide tables or views with these columns.",
-    ),
-    "remedy_broker": (
-        "Kiểm tra REDIS_HOST, REDIS_PORT, REDIS_PASSWORD và Redis có đang chạy không.",
-        "Check REDIS_HOST, REDIS_PORT, REDIS_PASSWORD and that Redis runs.",
-    ),
-    "remedy_log_store": (
-        "Kiểm tra MONGO_URI và MongoDB. Trong lúc đó nhật ký được giữ trong SQL, không mất dòng nào.",
-        "Check MONGO_URI and MongoDB. Until then the log is kept in SQL; no line is lost.",
-    ),
-    "remedy_partner": (
-        "Kiểm tra API_BASE_URL, API_USERNAME, API_PASSWORD, mạng và tình trạng của đối tác.",
-        "Check API_BASE_URL, API_USERNAME, API_PASSWORD, the network and the partner's state.",
-    ),
-    "broker_embedded": (
-        "REDIS_HOST không đặt: chỉ dùng được hermes up và hermes sync",
-        "REDIS_HOST is not set: only hermes up and hermes sync can be used",
-    ),
-    "log_store_sql": ("MONGO_URI không đặt: nhật ký nằm trong SQL", "MONGO_URI is not set: the log stays in SQL"),
-    "partner_answers": (
-        "trả lời HTTP {status}, không từ chối tài khoản",
-        "answers HTTP {status}, does not refuse the credentials",
-    ),
-    "partner_dumb": (
-        "kết nối được nhưng ngắt giữa chừng: chưa biết tài khoản có đúng không",
-        "takes the connection and drops it: cannot tell whether the credentials are right",
-    ),
-    "partner_refuses": ("từ chối tài khoản (HTTP {status})", "refuses the credentials (HTTP {status})"),
-    "columns_missing": ("không có cột tùy chọn {columns}", "without the optional column(s) {columns}"),
+    # Deliveries that cannot be sent.
     "worker_lost_unsent": (
         "tiến trình xử lý phiếu này bị dừng nhiều lần trước khi gửi",
         "processes died several times with this document before it was sent",
@@ -242,7 +198,7 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
         "phiếu không còn trong cơ sở dữ liệu nguồn",
         "the document is no longer in the source database",
     ),
-}
+} | CHECK_TEXTS
 
 
 def say(language: Language, key: str, /, **values: object) -> str:

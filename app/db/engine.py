@@ -53,7 +53,8 @@ def open_engine(settings: Settings) -> Engine:
 
 def _sqlite_engine(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        with translated():
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": _SQLITE_BUSY_SECONDS, "check_same_thread": False}
     )
@@ -111,6 +112,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back by any error."""
     with translated(), _connected(engine) as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def trying(engine: Engine) -> Iterator[Connection]:
+    """One transaction that is rolled back at its end: to see what would happen."""
+    with translated(), _connected(engine) as connection:
+        transaction = connection.begin()
+        try:
+            yield connection
+        finally:
+            transaction.rollback()
 
 
 def _connected(engine: Engine) -> Connection:

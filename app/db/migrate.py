@@ -48,6 +48,15 @@ def source_script(dialect: str) -> str:
     return "".join(f"{statement};\n\n" for statement in statements)
 
 
+def index_script(dialect: str) -> str:
+    """The DDL of the indexes that scans and loading need on the source tables."""
+    target = DIALECTS[dialect]()
+    indexes = [
+        index for table in SOURCE.sorted_tables for index in sorted(table.indexes, key=lambda each: str(each.name))
+    ]
+    return "".join(f"{str(CreateIndex(index).compile(dialect=target)).strip()};\n\n" for index in indexes)
+
+
 def require_current(engine: Engine) -> None:
     """Raise SchemaError when the ledger is missing or of another version than this program's."""
     found, wanted = current_version(engine), latest_version()
@@ -59,9 +68,13 @@ def require_current(engine: Engine) -> None:
     raise SchemaError(f"The ledger has version {found}, this program needs {wanted}. Run: hermes db upgrade")
 
 
+def is_known(version: str) -> bool:
+    """Whether a ledger's version is this program's or an older one; others are newer."""
+    return version in {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
 def _require_known(found: str) -> None:
-    known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found not in known:
+    if not is_known(found):
         raise SchemaError(f"The ledger has version {found}, which is newer than this program. Upgrade the program.")
 
 

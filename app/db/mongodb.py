@@ -1,10 +1,11 @@
 """The detailed log in MongoDB: `sync_logs`, one document per attempt, `_id` = attempt id."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from pymongo import ASCENDING, MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
@@ -12,11 +13,14 @@ from app.core.config import Settings, reveal
 from app.domain.deliveries import Attempt
 from app.domain.errors import LogStoreUnavailable
 
+log = structlog.get_logger(__name__)
+
 COLLECTION = "sync_logs"
 TTL_INDEX = "retention"
 _DUPLICATE_KEY = 11000
 _INDEX_CONFLICTS = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict: servers differ
 _TIMEOUT_MS = 5000
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class MongoLogStore:
@@ -50,6 +54,29 @@ class MongoLogStore:
         """Ask for a sign of life and write access to the collection's indexes."""
         with _translated():
             self._collection()
+
+    def try_insert(self, id: str) -> None:
+        """See whether a row can be written: one that is long past its time, and taken away again where that is
+        allowed; else it expires within a minute."""
+        with _translated():
+            collection = self._collection()
+            collection.insert_one({"_id": id, "kind": "hermes-check", "code": id, "started_at": _LONG_AGO})
+            with suppress(OperationFailure):
+                collection.delete_one({"_id": id})
+
+    def retention_seconds(self) -> int | None:
+        """How long rows stay; None: for ever."""
+        with _translated():
+            indexes = self._collection().index_information().values()
+        ages = [each["expireAfterSeconds"] for each in indexes if "expireAfterSeconds" in each]
+        return int(min(ages)) if ages else None
+
+    def server_time(self) -> datetime | None:
+        """What time the server has; None when it does not say."""
+        with _translated():
+            database = self._collection().database
+            found = database.command("hello", codec_options=database.codec_options).get("localTime")
+        return found if isinstance(found, datetime) else None
 
     def close(self) -> None:
         """Drop the connections."""
@@ -89,8 +116,18 @@ class MongoLogStore:
         except OperationFailure as error:
             if error.code not in _INDEX_CONFLICTS:
                 raise
-            # LOG_RETENTION_DAYS was changed since the index was made.
-            database.command("collMod", COLLECTION, index={"name": TTL_INDEX, "expireAfterSeconds": seconds})
+            self._change_retention(collection, seconds)
+
+    def _change_retention(self, collection: Any, seconds: int) -> None:
+        """LOG_RETENTION_DAYS was changed since the index was made, or somebody else made it under another name."""
+        try:
+            indexes = collection.index_information().items()
+            name = next((name for name, index in indexes if index["key"] == [("started_at", ASCENDING)]), TTL_INDEX)
+            change = {"name": name, "expireAfterSeconds": seconds}
+            collection.database.command("collMod", COLLECTION, index=change)
+        except OperationFailure as error:
+            # Rows can be kept without: that they stay too long or too short is for `hermes check` to tell.
+            log.warning("log_retention_not_changed", days=self._settings.log_retention_days, error=str(error)[:300])
 
 
 @contextmanager

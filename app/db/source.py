@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Engine, Row, Select, Table, inspect, or_, select, type_coerce
 from sqlalchemy.exc import NoSuchTableError
-from sqlalchemy.types import NullType
+from sqlalchemy.types import NullType, TypeEngine
 
 from app.db.engine import fetch, patiently, reading, writing
 from app.db.tables import delivery
@@ -121,21 +121,28 @@ class SqlSource:
     @patiently
     def _columns(self, table: Table, optional: frozenset[str]) -> dict[str, Any]:
         """The table's (or view's) columns by lower-case name, with their types."""
-        try:
-            with reading(self._engine) as connection:
-                columns = inspect(connection).get_columns(table.name)
-        except NoSuchTableError:
+        found = columns_of(self._engine, table.name)
+        if found is None:
             raise SchemaError(
                 f"The source database has no table or view {table.name}. Connect to the right database, "
                 "or give Hermes a view of that name."
-            ) from None
-        found = {column["name"].lower(): column["type"] for column in columns}
+            )
         missing = [
             column.name for column in table.columns if column.name.lower() not in found and column.name not in optional
         ]
         if missing:
             raise SchemaError(f"{table.name} lacks the column(s) {', '.join(missing)}.")
         return found
+
+
+def columns_of(engine: Engine, table: str) -> dict[str, TypeEngine[Any]] | None:
+    """A table's or view's columns by lower-case name, with their types; None when there is no such table."""
+    try:
+        with reading(engine) as connection:
+            columns = inspect(connection).get_columns(table)
+    except NoSuchTableError:
+        return None
+    return {column["name"].lower(): column["type"] for column in columns}
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,9 +124,13 @@ class KindStatus:
 
 @dataclass(frozen=True, slots=True)
 class CheckStep:
-    """One step of `hermes check`: `ok` is None when the step does not apply."""
+    """One line of `hermes check`. `key` names the step and `cause` what was found, both for programs; `ok` is None
+    when the step does not apply or cannot be told; with `warning`, Hermes works, but somebody should look at it."""
 
+    key: str
     name: str
     ok: bool | None
+    warning: bool
+    cause: str
     detail: str
     remedy: str = ""

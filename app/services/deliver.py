@@ -29,7 +29,7 @@ from app.domain.errors import DatabaseUnavailable, ErrorCode, InfrastructureErro
 from app.domain.kinds import Document, idempotency_key
 from app.domain.outcomes import Accepted, Rejected, Unknown
 from app.domain.states import State
-from app.partners import Endpoint, Invalid, Prepared
+from app.partners import Endpoint, Fault, Invalid, Prepared
 from app.services.answers import Answers
 from app.services.gate import Gate
 from app.services.lanes import Lanes, Turns
@@ -49,6 +49,10 @@ BUILT_AT_ONCE = 8
 DATABASE_PAUSE_SECONDS = 1.0
 FACILITY_COLUMN = "ma_co_so"
 LONGEST_FACILITY = 50
+MOST_FAULTS = 1000
+"""So many of a document's faults are kept in the log; a log row must stay far below MongoDB's 16 MB."""
+_LONGEST_FAULT = 500
+_LONGEST_MESSAGE = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -223,9 +227,8 @@ class Deliver:
             code, record = ErrorCode.DOCUMENT_GONE, {}
             message = say(self._judge.language, code.value)
         else:
-            code, message = ErrorCode.INVALID_DOCUMENT, invalid.message
-            faults = [{"line": f.line, "field": f.field, "message": f.message} for f in invalid.faults]
-            record = {"faults": faults}
+            code, message = ErrorCode.INVALID_DOCUMENT, invalid.message[:_LONGEST_MESSAGE]
+            record = {"faults": _kept(invalid.faults)}
         return Exchange(Rejected(Problem(code, message)), self._clock.now(), duration_ms=0, record=record)
 
     async def _send(self, batch: _Batch, ready: Iterable[Ready]) -> None:
@@ -401,6 +404,13 @@ def _at_home(claimed: Claimed, document: Document | None) -> Claimed:
     """The claim under the facility that the document names now: it may have been corrected since it was found."""
     facility = "" if document is None else str(document.header.get(FACILITY_COLUMN) or "")
     return replace(claimed, facility=facility[:LONGEST_FACILITY])
+
+
+def _kept(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    return [
+        {"line": fault.line, "field": fault.field, "message": fault.message[:_LONGEST_FAULT]}
+        for fault in faults[:MOST_FAULTS]
+    ]
 
 
 def _sorted_by(verdicts: Sequence[bool], window: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:

@@ -12,6 +12,7 @@ import pytest
 
 from simulator.process import SimulatorHandle
 from tests.e2e.conftest import Roles
+from tests.redis_server import RedisServer
 
 LINE = (
     'INSERT INTO "{table}" ({code}, ma_thuoc, ten_thuoc, so_lo, han_dung, so_luong, don_gia, don_vi_tinh) '
@@ -214,12 +215,28 @@ def test_validate_tells_what_would_be_refused_and_changes_nothing(
     assert partner.stats()["requests"].get("phieu_nhap", 0) == 0
 
 
+def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:
+    """What `hermes check` says, by step."""
+    return {step["key"]: step["ok"] for step in found["steps"]}
+
+
+def causes(found: dict[str, Any], verdict: bool | None = False) -> dict[str, str]:
+    """The causes of what is not met, by step."""
+    return {step["key"]: step["cause"] for step in found["steps"] if step["ok"] is verdict}
+
+
 def test_check_passes_when_all_is_there_and_names_each_thing_that_is_not(
     make_roles: Callable[..., Roles], hermes: Roles, tmp_path: Path
 ) -> None:
     good = answer(hermes, "check")
     assert good["ok"] is True
-    assert [step["ok"] for step in good["steps"]] == [True] * 6 + [None, None, True]
+    assert causes(good, None) == {
+        "isolation": "sql_server_only",
+        "broker": "broker_embedded",
+        "broker_keeping": "broker_embedded",
+        "log_store": "log_store_sql",
+    }
+    assert not any(step["warning"] for step in good["steps"])
     bad = make_roles(
         api_base_url="http://127.0.0.1:9",
         source_database_url=f"sqlite:///{tmp_path}/empty.db",
@@ -229,10 +246,41 @@ def test_check_passes_when_all_is_there_and_names_each_thing_that_is_not(
     )
     found = answer(bad, "check", code=1)
     assert found["ok"] is False
-    assert [step["ok"] for step in found["steps"]] == [True, True, False, False, False, False, False, False, False]
+    assert causes(found) == {
+        "ledger": "ledger_missing",
+        "source:phieu_nhap": "source_table",
+        "source:phieu_xuat": "source_table",
+        "source:hoa_don": "source_table",
+        "broker": "redis_unreachable",
+        "log_store": "mongo_unreachable",
+        "partner": "partner_refused",
+    }
     assert all(step["remedy"] for step in found["steps"] if step["ok"] is False)
     wrong = make_roles(api_base_url=hermes_url(hermes), api_password="wrong")
-    assert answer(wrong, "check", code=1)["steps"][-1]["ok"] is False
+    assert causes(answer(wrong, "check", code=1)) == {"partner": "partner_login"}
+
+
+def test_each_thing_that_is_wrong_is_one_line_with_its_remedy(
+    make_roles: Callable[..., Roles], hermes: Roles, redis_server: RedisServer
+) -> None:
+    redis_server.client().config_set("requirepass", "s3cret-redis")
+    url = hermes_url(hermes)
+    done = make_roles(
+        api_base_url=url, redis_host="127.0.0.1", redis_port=redis_server.port, hermes_lang="en", redis_password="wrong"
+    ).run("check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert [line for line in done.stderr.splitlines() if line.startswith("✗")] == [
+        "✗ Broker (Redis): Redis refuses user or password → Correct REDIS_USERNAME, REDIS_PASSWORD (or REDIS_URL)."
+    ]
+    right = make_roles(
+        api_base_url=url, redis_host="127.0.0.1", redis_port=redis_server.port, redis_password="s3cret-redis"
+    ).run("check")
+    assert right.returncode == 0
+    assert [line for line in right.stderr.splitlines() if line.startswith("!")] == [
+        "! Redis giữ thông điệp: Redis không lưu ra đĩa: khởi động lại là mất thông điệp, phiếu bị gửi chậm → "
+        "Đặt appendonly yes trong redis.conf."
+    ]
+    assert "s3cret-redis" not in right.stderr
 
 
 @pytest.mark.parametrize("driver", ["pymssql", "mssqlpython"])
@@ -248,9 +296,13 @@ def test_check_names_a_server_that_is_not_there_and_asks_it_nothing_more(
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "secret" not in done.stdout + done.stderr
-    steps = json.loads(done.stdout)["steps"]
-    assert [step["ok"] for step in steps] == [True, False, None, None, None, None, None, None, True]
-    assert "MSSQL_SERVER" in steps[1]["remedy"]
+    found = json.loads(done.stdout)
+    assert causes(found) == {"database": "db_unreachable"}
+    asked_no_more = {key for key, cause in causes(found, None).items() if cause == "blocked"}
+    assert asked_no_more == verdicts(found).keys() - {
+        "configuration", "database", "broker", "broker_keeping", "log_store", "partner", "clock"
+    }  # fmt: skip
+    assert "MSSQL_SERVER" in found["steps"][1]["remedy"]
 
 
 def hermes_url(roles: Roles) -> str:

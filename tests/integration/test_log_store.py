@@ -1,5 +1,6 @@
 """The detailed log: kept in SQL, moved to a server that speaks MongoDB's protocol, and read back from both."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +13,20 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import bson
 import msgspec
 import pytest
 from pymongo import MongoClient
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from app.core.config import load_settings
 from app.db.attempt_log import SqlAttemptLog
 from app.db.mongodb import COLLECTION, TTL_INDEX, MongoLogStore
 from app.db.tables import attempt
-from app.documents import ALL_KINDS
+from app.documents import ALL_KINDS, HOA_DON
 from app.domain.deliveries import Attempt
 from app.domain.errors import LogStoreUnavailable
+from app.services.deliver import MOST_FAULTS
 from app.services.ship import AT_ONCE, Ship
 from app.wiring import Gateway
 
@@ -448,6 +451,30 @@ def test_without_a_log_store_rows_stay_for_the_time_of_retention_and_no_longer(
 
     assert outbox.oldest(9) == young
     assert shipping(outbox, None, clock, days=30).run() == 0
+
+
+def test_a_document_of_very_many_wrong_lines_is_one_log_row_of_moderate_size(
+    open_gateway: Callable[..., Gateway], put_headers: Any, mongo_uri: str, database: str, documents: Any
+) -> None:
+    """P8: MongoDB refuses documents of 16 MB, and a row it refuses would keep all others from being shipped."""
+    settings = {"api_base_url": "http://127.0.0.1:9", "mongo_uri": mongo_uri, "mongo_db_name": database}
+    gateway = open_gateway(**settings, grace_seconds=0)
+    put_headers(gateway.engine, HOA_DON, ["HD1"])
+    wrong = {"ma_hoa_don": "HD1", "han_dung": "x" * 600, "ten_thuoc": None}
+    with gateway.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO HoaDonDetail (ma_hoa_don, han_dung, ten_thuoc) VALUES (:ma_hoa_don, :han_dung, :ten_thuoc)"
+            ),
+            [wrong] * 5000,
+        )
+    gateway.ledger.discover(HOA_DON, 10)
+    asyncio.run(gateway.deliver.run(HOA_DON, ["HD1"]))
+
+    assert gateway.ship.run() == 1
+    (kept,) = documents()
+    assert len(kept["record"]["faults"]) == MOST_FAULTS
+    assert len(bson.encode(kept)) < 4 * 1024 * 1024
 
 
 def test_the_gateway_ships_to_the_store_its_settings_name(

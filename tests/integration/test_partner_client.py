@@ -23,12 +23,12 @@ from typing import Any, get_args
 import pytest
 
 from app.clients.classify import Reply
-from app.clients.partner_api_client import PartnerAPIClient, partner_api_client
+from app.clients.partner_api_client import PartnerAPIClient, Unreached, partner_api_client
 from app.core.config import Settings, get_settings, load_settings
 from app.demo.sample_data import generate
 from app.documents import ALL_KINDS, KINDS
 from app.domain.deliveries import Exchange
-from app.domain.errors import ConfigError, ErrorCode, Problem
+from app.domain.errors import ConfigError, ErrorCode
 from app.domain.kinds import Document, idempotency_key
 from app.domain.outcomes import Accepted, Defer, Outcome, Rejected, Retry, Scope, Unknown
 from app.partners import PROFILES, Prepared
@@ -404,8 +404,8 @@ async def test_p6_a_refused_connection_uses_up_no_attempt(connect: Connect) -> N
         probed = await client.probe()
     assert (verdict(exchange), exchange.http_status) == (UNREACHABLE, None)
     assert "response" not in exchange.record
-    assert isinstance(probed, Problem)
-    assert probed.code is ErrorCode.CONNECT_FAILED
+    assert isinstance(probed, Unreached)
+    assert probed.problem.code is ErrorCode.CONNECT_FAILED
 
 
 async def test_p6_a_name_that_does_not_resolve_uses_up_no_attempt(connect: Connect) -> None:
@@ -436,8 +436,8 @@ async def test_p6_an_impossible_name_is_an_outcome_and_no_exception(connect: Con
     client = connect(f"http://{host}")
     assert verdict(await client.submit_hoa_don(*prepared("hoa_don"))) == UNREACHABLE
     looked = await client.probe()
-    assert isinstance(looked, Problem), "`hermes check` would say that the partner answered"
-    assert looked.code is ErrorCode.CONNECT_FAILED
+    assert isinstance(looked, Unreached), "`hermes check` would say that the partner answered"
+    assert looked.problem.code is ErrorCode.CONNECT_FAILED
 
 
 async def test_p6_waiting_for_a_free_connection_is_not_sending(partner: SimulatorHandle, connect: Connect) -> None:

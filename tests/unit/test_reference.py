@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from app.cli import program
 from app.clients.partner_api_client import PartnerAPIClient
+from app.core.check_texts import CHECK_TEXTS
 from app.core.config import Language, Settings, load_settings
 from app.core.seams import Seam
 from app.core.texts import say
@@ -254,6 +255,18 @@ CLI_PAGE = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
 TABLES_PAGE = (ROOT / "docs/reference/tables.md").read_text(encoding="utf-8")
 LOG_PAGE = (ROOT / "docs/reference/log-fields.md").read_text(encoding="utf-8")
 
+CAUSES_COME_FROM = (
+    "doctor.py",
+    "services/checks.py",
+    "services/clocks.py",
+    "core/tls.py",
+    "db/examine_sql.py",
+    "db/examine_redis.py",
+    "db/examine_mongo.py",
+    "clients/examine_partner.py",
+    "cli/documents.py",
+)
+
 LINE_FIELDS = {"described": {"code", "outcome", "national_code"}, "summary": {"role"}}
 """What the calls that are spread into a log line bring along; `summary` is every setting."""
 
@@ -431,3 +444,37 @@ def log_calls() -> dict[str, tuple[str, set[str]]]:
 def test_every_log_line_is_explained_with_its_level_and_fields_and_no_other() -> None:
     listed = {quoted(cells[0])[0]: (cells[1], set(quoted(cells[2]))) for cells in rows(section(LOG_PAGE, "Log lines"))}
     assert listed == log_calls()
+
+
+# ---- hermes check ----------------------------------------------------------------------------------------
+
+CHECK_PAGE = (ROOT / "docs/reference/check.md").read_text(encoding="utf-8")
+TABLES_OF_CAUSES = section(CHECK_PAGE, "Steps and causes")
+
+
+def test_every_cause_stands_on_the_page_as_the_catalogue_has_it() -> None:
+    listed = [line for line in table_lines(TABLES_OF_CAUSES) if line.startswith("| `")]
+    causes = [key.removeprefix("found_") for key in CHECK_TEXTS if key.startswith("found_")]
+    assert sorted(listed) == sorted(
+        f"| `{cause}` | {CHECK_TEXTS[f'found_{cause}'][1]} | {CHECK_TEXTS.get(f'remedy_{cause}', ('', ''))[1]} |"
+        for cause in causes
+    )
+
+
+def test_every_step_has_its_heading_and_its_name() -> None:
+    headings = re.findall(r"^### (.+)$", TABLES_OF_CAUSES, re.MULTILINE)
+    named = {name.partition(":")[0] for heading in headings for name in quoted(heading)}
+    assert named == {key.removeprefix("check_") for key in CHECK_TEXTS if key.startswith("check_")}
+
+
+def test_every_cause_that_is_told_has_its_words_and_no_words_are_for_nothing() -> None:
+    code = "".join((ROOT / "app" / file).read_text(encoding="utf-8") for file in CAUSES_COME_FROM)
+    words = set(re.findall(r'"([a-z_]+)"', code))
+    words |= {f"{whose}_{what}" for whose in ("ledger", "source") for what in ("table", "column")}
+    words |= {f"clock_{whose}_zone" for whose in ("ours", "theirs")}
+    unused = {key.removeprefix("found_") for key in CHECK_TEXTS if key.startswith("found_")} - words
+    assert unused == set()
+    told = set(re.findall(r'(?:met|failed|warning|skipped)\(\s*"([a-z_]+)"', code))
+    assert {cause for cause in told if f"found_{cause}" not in CHECK_TEXTS} == set()
+    assert {cause for cause in re.findall(r'(?:failed|warning)\(\s*"([a-z_]+)"', code)
+            if f"remedy_{cause}" not in CHECK_TEXTS} == set()  # fmt: skip

@@ -30,16 +30,18 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlglot import exp
 
 from app.core.config import load_settings
-from app.db import attempt_log, audit, circuits, ledger, source, tables
+from app.db import attempt_log, audit, circuits, examine_sql, ledger, source, tables
 from app.db.attempt_log import SqlAttemptLog
 from app.db.circuits import SqlCircuits
 from app.db.engine import MOST_PARAMETERS
+from app.db.examine_sql import SqlExamination
 from app.db.ledger import SqlLedger
 from app.db.migrate import VERSION_TABLE, upgrade
 from app.db.source import SqlSource, create_source_tables
 from app.documents import ALL_KINDS, PHIEU_NHAP, SOURCE, DocumentKind
 from app.domain.decide import Decision
 from app.domain.deliveries import Attempt, Selection, Settlement
+from app.domain.diagnosis import Verdict
 from app.domain.errors import ErrorCode, Problem
 from app.domain.outcomes import Accepted, Rejected
 from app.domain.states import CLOSED, OPERATOR_RETRY, RESOLVE_ACCEPTED, SOURCE_STATUS, State
@@ -50,6 +52,7 @@ MODULES: dict[type, ModuleType] = {
     SqlSource: source,
     SqlAttemptLog: attempt_log,
     SqlCircuits: circuits,
+    SqlExamination: examine_sql,
 }
 SPEAKING = (*MODULES.values(), audit)
 FILES = {str(Path(str(module.__file__))): module for module in SPEAKING}
@@ -146,6 +149,16 @@ class Exercise:
             self.report(kind)
         self.keep_log()
         self.break_circuits()
+        self.examine()
+
+    def examine(self) -> None:
+        examination = SqlExamination(lambda: self.gateway.engine)
+        for method in ("database", "ledger", "ledger_writes", "indexes", "collation", "isolation"):
+            assert {each.verdict for each in self.call(examination, method)} <= {Verdict.MET, Verdict.SKIPPED}
+        for kind in ALL_KINDS:
+            for method in ("source", "source_writes"):
+                assert {each.verdict for each in self.call(examination, method, kind)} == {Verdict.MET}
+        self.call(examination, "now")
 
     @property
     def later(self) -> datetime:
@@ -493,3 +506,30 @@ def test_the_login_script_grants_what_the_statements_need_and_nothing_more(state
     # An UPDATE or DELETE that says which rows reads them; the ledger's version is read when a process starts.
     needs |= {("SELECT", table): set() for verb, table in needs if verb in {"UPDATE", "DELETE"}}
     assert granted() == needs | {("SELECT", VERSION_TABLE): set()}
+
+
+# ---- what only SQL Server is asked -----------------------------------------------------------------------
+
+
+def test_what_only_sql_server_is_asked_is_sql_that_it_reads(
+    exercise: tuple[Exercise, list[Statement]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[ClauseElement] = []
+    moment = datetime(2026, 3, 14, 2, 0)  # noqa: DTZ001  SYSUTCDATETIME has no offset
+
+    def answer(_examination: object, statement: ClauseElement) -> object:
+        asked.append(statement)
+        return moment
+
+    monkeypatch.setattr(SqlExamination, "_is_sql_server", True)
+    monkeypatch.setattr(SqlExamination, "_ask", answer)
+    examination = SqlExamination(lambda: exercise[0].gateway.engine)
+    assert examination.now() == moment.replace(tzinfo=UTC)
+    examination.isolation()
+    statements = [Statement(each, (), ("", 0), "") for each in asked]
+    test_every_statement_is_sql_that_sql_server_reads(statements)
+    assert [re.sub(r"\s+", " ", each.text) for each in statements] == [
+        "SELECT sysutcdatetime() AS sysutcdatetime_1",
+        "SELECT sys.databases.is_read_committed_snapshot_on FROM sys.databases "
+        "WHERE sys.databases.database_id = db_id()",
+    ]
