@@ -237,6 +237,7 @@ class WatchedLedger(SqlLedger):
         super().__init__(engine, source, clock)
         self.tokens: set[str] = set()
         self.begun: Counter[str] = Counter()
+        self.unsent: set[str] = set()
         self.settled: list[Settled] = []
 
     def claim(self, kind: DocumentKind, codes: Sequence[str], token: str, *, expires_at: datetime) -> list[Claimed]:
@@ -260,6 +261,7 @@ class WatchedLedger(SqlLedger):
         for code in codes if noted else ():
             assert self.begun[code] > 0, "given back as unsent, though it was sent (P5)"
             self.begun[code] -= 1
+            self.unsent.add(code)
         return self._call(partial(super().release, kind, codes, token, due_at=due_at, noted=noted))
 
     def settle(self, kind: DocumentKind, settlements: Sequence[Settlement], token: str) -> set[str]:
@@ -469,12 +471,14 @@ def _entry(row: Any) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Who just did something: with which tokens, to which codes at most (None: any), having settled what."""
+    """Who just did something: with which tokens, to which codes at most (None: any), having settled what, and which
+    of those noted as sent it has kept back."""
 
     actor: Actor
     tokens: Collection[str] = ()
     codes: Collection[str] | None = None
     settled: Sequence[Settled] = ()
+    unsent: Collection[str] = ()
 
 
 class Inspector:
@@ -643,7 +647,7 @@ class Inspector:
         assert self._same(was, now, "attempts", "revision")
         assert now.uncertain == (was.uncertain and step.actor is not Actor.RESOLVE)
         if was.state is S:
-            assert was.sent_at is None, "given back although it may have been sent"
+            assert was.sent_at is None or was.code in step.unsent, "given back although it may have been sent"
             assert now.deaths == was.deaths + (step.actor is Actor.SCAN)
 
     def _check_source(self, step: Step, was: Books, now: Books, moved: set[str]) -> None:
@@ -970,7 +974,8 @@ class Machine(RuleBasedStateMachine):
         worker.ledger.unnoticed = unnoticed
         worker.work()
         settled, worker.ledger.settled = worker.ledger.settled, []
-        self._look(Step(Actor.WORKER, worker.ledger.tokens, settled=settled))
+        unsent, worker.ledger.unsent = worker.ledger.unsent, set()
+        self._look(Step(Actor.WORKER, worker.ledger.tokens, settled=settled, unsent=unsent))
         if worker.stopping.is_set() and not worker.runs and worker in self._workers:
             self._bury(worker)
 
