@@ -98,7 +98,7 @@ class _Batch:
 @dataclass(frozen=True, slots=True)
 class _Begun:
     """What becomes of a window: sent now, later for the rate limit's sake, held back by the gate; `paused` when
-    the gate holds everything back."""
+    nothing more can be sent now."""
 
     started: list[Ready]
     later: list[Ready]
@@ -243,32 +243,37 @@ class Deliver:
 
     async def _note_and_send(self, batch: _Batch, waiting: deque[Ready]) -> None:
         while waiting:
+            # The older batch first: two that ended at the same time would leave the lanes empty.
             async with self._noting:
-                room = await self._lanes.room()
-                if self._gives_up(batch):
-                    return await self._release(batch, waiting)
-                window = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-                begun = await self._sql(self._begin, batch, window)
-                reached(Seam.BEFORE_SEND)
-                self._put(batch, begun)
-            waiting.extendleft(reversed(begun.later))
-            if begun.paused:
-                # Nobody can send now: whoever takes these up when the pause is over finds them on the queue again.
-                begun.held.extend(waiting)
-                waiting.clear()
-            await self._release(batch, begun.held)
+                begun = await self._note_window(batch, waiting)
+                while waiting and not begun.later:
+                    begun = await self._note_window(batch, waiting)
             if begun.later and not begun.started:
                 await asyncio.sleep(RATE_PAUSE_SECONDS)
-        return None
+
+    async def _note_window(self, batch: _Batch, waiting: deque[Ready]) -> _Begun:
+        """Note as many as there is room for, and give them to the lanes; give back what nobody can send now."""
+        room = await self._lanes.room()
+        window = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+        if self._gives_up(batch):
+            begun = _Begun([], [], window, paused=True, start_before=self._clock.now())
+        else:
+            begun = await self._sql(self._begin, batch, window)
+            reached(Seam.BEFORE_SEND)
+            batch.answers.expect(len(begun.started))
+            self._lanes.put(partial(self._exchange, batch, ready, begun) for ready in begun.started)
+        waiting.extendleft(reversed(begun.later))
+        if begun.paused:
+            # Whoever takes these up when the pause is over finds them on the queue again.
+            begun.held.extend(waiting)
+            waiting.clear()
+        await self._release(batch, begun.held)
+        return begun
 
     def _gives_up(self, batch: _Batch) -> bool:
         """Whether what was not noted as sent is given back. A batch that waited long, for lanes that others use or
         for the rate limit, would lose its claims."""
         return self._stopping.is_set() or batch.answers.closed or self._clock.now() > batch.half_time
-
-    def _put(self, batch: _Batch, begun: _Begun) -> None:
-        batch.answers.expect(len(begun.started))
-        self._lanes.put(partial(self._exchange, batch, ready, begun) for ready in begun.started)
 
     def _begin(self, batch: _Batch, window: list[Ready]) -> _Begun:
         """Sort a window; for those that go out now, the claim is confirmed alive and noted as sent (P2)."""
