@@ -333,7 +333,7 @@ class Settings(BaseSettings):
         None,
         "Key that sessions are signed with; unset: made once and kept in the ledger",
         expects="at least 32 characters that nobody can guess",
-        example="********",
+        example="********************************",
     )
     console_session_hours: Annotated[int, Field(ge=1, le=720)] = setting(
         12, "A login is good for", expects="a whole number of hours from 1 to 720", example="12"
@@ -342,7 +342,7 @@ class Settings(BaseSettings):
         None,
         "What a Prometheus server shows as its bearer token to read /metrics; unset: only this machine may",
         expects="at least 16 characters that nobody can guess",
-        example="********",
+        example="****************",
     )
 
     # Operators
@@ -433,8 +433,6 @@ class Settings(BaseSettings):
                 f"SCAN_INTERVAL_SECONDS ({self.scan_interval_seconds}) must be less than REOFFER_SECONDS "
                 f"({self.reoffer_after_seconds}), for example 60 and 300."
             )
-        if (self.console_tls_certificate is None) != (self.console_tls_key is None):
-            raise ConfigError("CONSOLE_TLS_CERTIFICATE and CONSOLE_TLS_KEY belong together: set both or neither.")
         if self.mssql_server and self.source_database_url is None:
             for name in ("mssql_database", "mssql_user", "mssql_password"):
                 if getattr(self, name) is None:
@@ -514,6 +512,8 @@ class Settings(BaseSettings):
 
     def require_safe_console(self) -> None:
         """Raise ConfigError when passwords would travel readable over a network and nobody said that they may."""
+        if (self.console_tls_certificate is None) != (self.console_tls_key is None):
+            raise ConfigError("CONSOLE_TLS_CERTIFICATE and CONSOLE_TLS_KEY belong together: set both or neither.")
         private = self.console_host == "localhost" or _is_loopback(self.console_host)
         if not (private or self.console_tls_certificate or self.console_allow_plain_http):
             raise ConfigError(

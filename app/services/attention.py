@@ -28,10 +28,12 @@ class Need(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One need. `count` documents (or rows) of `kind`, or one circuit; `since` is when it began, where known."""
+    """One need. `count` documents (by kind in `counts`) or rows, or one circuit; `since` is when it began, where
+    known."""
 
     need: Need
     count: int = 0
+    counts: tuple[tuple[str, int], ...] = ()
     kind: str = ""
     since: datetime | None = None
     circuit: Circuit | None = None
@@ -74,6 +76,6 @@ def _documents(status: Status, now: datetime) -> Iterator[Concern]:
 
 
 def _in_state(status: Status, state: State, need: Need) -> Iterator[Concern]:
-    for each in status.kinds:
-        if count := each.states.get(state, 0):
-            yield Concern(need, count, each.kind)
+    counts = tuple((each.kind, each.states[state]) for each in status.kinds if each.states.get(state))
+    if counts:
+        yield Concern(need, sum(count for _, count in counts), counts)

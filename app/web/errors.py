@@ -53,6 +53,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TooManyLogins, lambda request, _error: error_page(request, 429))
     app.add_exception_handler(InfrastructureError, _infrastructure)
     app.add_exception_handler(LoginNeeded, _login_needed)
+    app.add_exception_handler(Exception, lambda request, _error: error_page(request, 500))
 
 
 def error_page(request: Request, status: int, advice: str | None = None) -> Response:

@@ -72,7 +72,7 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         if value is None:
             return Markup("–")
         if value >= FOR_EVER:
-            return escape(say("until somebody resumes"))
+            return escape(say("somebody resumes"))
         stamp = value.astimezone(UTC).isoformat(timespec="seconds")
         return Markup('<time datetime="{}">{} <span class="age">{}</span></time>').format(
             stamp, clock(value), age(value, context["now"])

@@ -6,9 +6,9 @@ Plain ASGI around the whole application, so that nothing gets past it.
 from collections.abc import Callable
 
 import structlog
-from fastapi import Request
+from fastapi import FastAPI, Request
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.web.errors import error_page
 
@@ -36,7 +36,7 @@ class BodyTooLong(Exception):
 class Hardening:
     """The outermost layer."""
 
-    def __init__(self, app: ASGIApp, is_secure: Callable[[Request], bool]) -> None:
+    def __init__(self, app: FastAPI, is_secure: Callable[[Request], bool]) -> None:
         self._app = app
         self._is_secure = is_secure
 
@@ -45,7 +45,7 @@ class Hardening:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
+        request = Request({**scope, "app": self._app})
         headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if self._is_secure(request) else {})
         started = False
 

@@ -56,7 +56,7 @@ class Page:
         found = languages.translations(self.language).gettext(sentence)
         return found % values if values else found
 
-    def render(self, template: str, status: int = 200, **values: Any) -> Response:
+    def render(self, template: str, status_code: int = 200, /, **values: Any) -> Response:
         """A template as an answer."""
         token = self.console.sessions.form_token(self.session)
         html = self.console.render(
@@ -70,7 +70,7 @@ class Page:
             csrf_field=lambda: Markup('<input type="hidden" name="{}" value="{}">').format(FORM_FIELD, token),
             **values,
         )
-        return self._with_visit(HTMLResponse(html, status))
+        return self._with_visit(HTMLResponse(html, status_code))
 
     def redirect(self, path: str) -> Response:
         """Go on there, by GET."""
@@ -93,7 +93,7 @@ class Page:
     @property
     def _here(self) -> str:
         query = self.request.url.query
-        return f"{self.request.url.path}?{query}" if query else self.request.url.path
+        return local_path(f"{self.request.url.path}?{query}" if query else self.request.url.path)
 
     def _with_visit(self, answer: Response) -> Response:
         if self.new_visit is not None:
