@@ -14,20 +14,24 @@ from sqlalchemy import Engine
 from app.clients.partner_api_client import PartnerAPIClient, partner_api_client
 from app.clients.rate_limit import rate_limit
 from app.core.clock import Clock, SystemClock
-from app.core.config import Settings, get_settings
+from app.core.config import Settings, get_settings, reveal
 from app.db.attempt_log import SqlAttemptLog
+from app.db.audit import SqlAudit
 from app.db.circuits import SqlCircuits
 from app.db.engine import open_engine
 from app.db.ledger import SqlLedger
 from app.db.migrate import require_current
 from app.db.mongodb import MongoLogStore
 from app.db.source import SqlSource
+from app.db.users import SqlUsers
 from app.documents import ALL_KINDS
 from app.domain.decide import UnknownPolicy
 from app.domain.errors import ConfigError
+from app.services.access import Access
 from app.services.deliver import Deliver
 from app.services.gate import Gate
 from app.services.health import Health
+from app.services.measures import Measures
 from app.services.replay import Replay
 from app.services.rescue import Rescue
 from app.services.scan import Scan, ScanLimits
@@ -137,6 +141,35 @@ class Gateway:
     def health(self) -> Health:
         """Tells how things stand."""
         return Health(self.ledger, self.circuits, self.attempt_log, self.log_store)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Counts the tries of the last minutes."""
+        return Measures(self.attempt_log, self.log_store, self.clock)
+
+    @cached_property
+    def users(self) -> SqlUsers:
+        """Who may use the console."""
+        return SqlUsers(self.engine, self.clock)
+
+    @cached_property
+    def access(self) -> Access:
+        """Lets users of the console in, and administers them."""
+        return Access(self.users, self.clock)
+
+    @cached_property
+    def audit(self) -> SqlAudit:
+        """Who did what."""
+        return SqlAudit(self.engine)
+
+    @cached_property
+    def session_key(self) -> str:
+        """What the console's sessions are signed with: the same in every process."""
+        return reveal(self.settings.console_secret_key) or self.users.kept_secret("console")
+
+    def require_ready(self) -> None:
+        """Raise InfrastructureError unless the database answers and holds this version's ledger."""
+        require_current(self.engine)
 
     def require_partner(self) -> None:
         """Raise ConfigError when anything needed to talk to the partner is not set."""

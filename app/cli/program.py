@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import database, documents, operate, run
+from app.cli import database, documents, operate, run, users
 from app.cli.output import fail
 from app.domain.errors import ConfigError, InfrastructureError, InputError
 
@@ -26,6 +26,7 @@ run.register(app)
 documents.register(app)
 operate.register(app)
 app.add_typer(database.app, name="db")
+app.add_typer(users.app, name="user")
 
 
 @app.callback(invoke_without_command=True)

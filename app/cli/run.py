@@ -1,19 +1,22 @@
-"""Commands that make documents travel: up, sync, scan, demo."""
+"""Commands that run: up, console, sync, scan, demo."""
 
 import asyncio
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from typing import Annotated, Any
 
+import structlog
 import typer
+from celery import signals
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.cli.output import AsJson, circuit_line, console, fields, kind_named, label, open_gateway, print_json, say, text
-from app.core.config import get_settings
+from app.core.config import Settings, get_settings
+from app.core.progress import Pulse
 from app.demo.show import Demo, Faults
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.errors import ConfigError, HermesError, LogStoreUnavailable
@@ -22,7 +25,11 @@ from app.main import BATCHES_AT_ONCE, celery_app
 from app.services.deliver import DeliverReport
 from app.tasks.celery_queue import CeleryQueue
 from app.tasks.embedded import run_embedded
+from app.web.application import create_app
+from app.web.server import ConsoleServer, listen
 from app.wiring import Gateway
+
+log = structlog.get_logger(__name__)
 
 KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind: phieu_nhap, phieu_xuat or hoa_don.")]
 
@@ -30,17 +37,63 @@ KindOption = Annotated[str | None, typer.Option("--kind", help="Only this kind: 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog="Example: hermes up")(up)
+    app.command("console", epilog="Example: hermes console")(console_alone)
     app.command(epilog="Example: hermes sync --json")(sync)
     app.command(epilog="Example: hermes scan --kind hoa_don")(scan)
     app.command(epilog="Example: hermes demo --documents 300 --faults some")(demo)
 
 
-def up() -> None:
-    """Run scheduler and workers in one process, on whatever is configured, until Ctrl-C or SIGTERM."""
+def up(
+    without_console: Annotated[bool, typer.Option("--without-console", help="Serve no console.")] = False,
+) -> None:
+    """Run scheduler, workers and console in one process, on whatever is configured, until Ctrl-C or SIGTERM."""
     gateway = open_gateway()
     gateway.require_partner()
     _ = gateway.ledger
-    raise typer.Exit(run_embedded())
+    with nullcontext() if without_console else _console_beside(gateway.settings):
+        raise typer.Exit(run_embedded())
+
+
+def console_alone() -> None:
+    """Serve the console until Ctrl-C or SIGTERM: where documents stand, what needs a person, who did what."""
+    gateway = open_gateway()
+    _ = (gateway.ledger, gateway.session_key)
+    taken = listen(gateway.settings)
+    server = ConsoleServer(create_app(gateway), gateway.settings, taken)
+    _tell_where(gateway)
+    server.run()
+    gateway.engine.dispose()
+
+
+@contextmanager
+def _console_beside(settings: Settings) -> Iterator[None]:
+    """The console, on connections of its own. That its port is taken must not keep documents from travelling."""
+    settings.require_safe_console()
+    try:
+        taken = listen(settings)
+    except ConfigError as error:
+        log.error("console_failed", error=str(error))
+        yield
+        return
+    gateway = Gateway(settings)
+    pulse = Pulse(settings.longest_task_seconds + settings.scan_interval_seconds)
+
+    def note(**_: Any) -> None:
+        pulse.beat()
+
+    signals.task_postrun.connect(note)
+    _tell_where(gateway)
+    with ConsoleServer(create_app(gateway, pulse=pulse), settings, taken).beside():
+        yield
+    gateway.engine.dispose()
+
+
+def _tell_where(gateway: Gateway) -> None:
+    url = gateway.settings.console_url
+    say(text("console_at", url=url))
+    token = gateway.access.setup_token()
+    if token is not None:
+        say(text("console_setup", url=f"{url}/setup/{token}"), style="bold")
 
 
 def sync(as_json: AsJson = False, kind: KindOption = None) -> None:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -83,6 +84,13 @@ def _http_url(value: str) -> str:
         raise ValueError("no query")
     _ = parts.port  # raises ValueError when it is not a port
     return value.rstrip("/")
+
+
+def _site(value: str) -> str:
+    url = _http_url(value)
+    if urlsplit(url).path:
+        raise ValueError("no path")
+    return url
 
 
 def _url_scheme(*schemes: str) -> AfterValidator:
@@ -320,6 +328,59 @@ class Settings(BaseSettings):
         example="resend",
     )
 
+    # Console
+    console_host: Annotated[str, AfterValidator(_host)] = setting(
+        "127.0.0.1",
+        "Address the console listens on; anything but this machine's own needs TLS or CONSOLE_ALLOW_PLAIN_HTTP",
+        expects="an address of this machine, or 0.0.0.0 for all of them",
+        example="127.0.0.1",
+    )
+    console_port: Annotated[int, Field(ge=1, le=65535)] = setting(
+        8080, "Port of the console", expects="a port number from 1 to 65535", example="8080"
+    )
+    console_public_url: Annotated[str, AfterValidator(_site)] | None = setting(
+        None,
+        "How browsers reach the console, where a proxy stands before it",
+        expects="an address that begins with https:// or http://, without a path",
+        example="https://hermes.example.vn",
+    )
+    console_trusted_proxies: str | None = setting(
+        None,
+        "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+        expects="IP addresses or networks, separated by commas",
+        example="127.0.0.1",
+    )
+    console_allow_plain_http: bool = setting(
+        False,
+        "Listen on other addresses than this machine's own without TLS: passwords then travel readable",
+        expects=_YES_NO,
+        example="no",
+    )
+    console_tls_certificate: Path | None = setting(
+        None,
+        "Certificate (PEM, with its chain) with which the console itself speaks HTTPS",
+        expects="a file",
+        example="/etc/hermes/console.crt",
+    )
+    console_tls_key: Path | None = setting(
+        None, "Private key of the certificate (PEM)", expects="a file", example="/etc/hermes/console.key"
+    )
+    console_secret_key: Annotated[SecretStr, Field(min_length=32)] | None = setting(
+        None,
+        "Key that sessions are signed with; unset: made once and kept in the ledger",
+        expects="at least 32 characters that nobody can guess",
+        example="********************************",
+    )
+    console_session_hours: Annotated[int, Field(ge=1, le=720)] = setting(
+        12, "A login is good for", expects="a whole number of hours from 1 to 720", example="12"
+    )
+    console_metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = setting(
+        None,
+        "What a Prometheus server shows as its bearer token to read /metrics; unset: only this machine may",
+        expects="at least 16 characters that nobody can guess",
+        example="****************",
+    )
+
     # Operators
     hermes_lang: Language = setting(Language.VI, "Language of what operators read", expects="vi or en", example="vi")
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = setting(
@@ -387,6 +448,14 @@ class Settings(BaseSettings):
     def _readable_rate(cls, value: str | None) -> str | None:
         if value is not None and (parse(value).amount < 1 or re.search(r"(/|per)\s*0+(?!\d)", value)):
             raise ValueError("nothing would ever be sent")
+        return value
+
+    @field_validator("console_trusted_proxies")
+    @classmethod
+    def _readable_proxies(cls, value: str | None) -> str | None:
+        for each in (value or "").split(","):
+            if each.strip():
+                ip_network(each.strip(), strict=False)
         return value
 
     @field_validator("mssql_server")
@@ -527,6 +596,28 @@ class Settings(BaseSettings):
         return {"ssl_cert_reqs": "required"} | {name: str(file) for name, file in files.items() if file is not None}
 
     @property
+    def console_url(self) -> str:
+        """Where a browser finds the console."""
+        if self.console_public_url is not None:
+            return self.console_public_url
+        scheme = "http" if self.console_tls_certificate is None else "https"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.console_host, self.console_host)  # noqa: S104
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.console_port}"
+
+    def require_safe_console(self) -> None:
+        """Raise ConfigError when passwords would travel readable over a network and nobody said that they may."""
+        if (self.console_tls_certificate is None) != (self.console_tls_key is None):
+            raise ConfigError("CONSOLE_TLS_CERTIFICATE and CONSOLE_TLS_KEY belong together: set both or neither.")
+        private = self.console_host == "localhost" or _is_loopback(self.console_host)
+        if not (private or self.console_tls_certificate or self.console_allow_plain_http):
+            raise ConfigError(
+                f"CONSOLE_HOST={self.console_host}: the console would be open to the network over plain HTTP, and "
+                "passwords with it. Leave CONSOLE_HOST at 127.0.0.1 behind a proxy that speaks HTTPS, or set "
+                "CONSOLE_TLS_CERTIFICATE and CONSOLE_TLS_KEY; where the network itself is private, as between "
+                "containers, set CONSOLE_ALLOW_PLAIN_HTTP=yes."
+            )
+
+    @property
     def retry_policy(self) -> RetryPolicy:
         """What the rules need to know about trying again."""
         return RetryPolicy(
@@ -575,6 +666,13 @@ def _with_query(url: str, options: dict[str, str]) -> str:
     added = {name: value for name, value in options.items() if name not in dict(parse_qsl(parts.query))}
     query = "&".join(filter(None, [parts.query, urlencode(added, safe="/")]))
     return parts._replace(query=query).geturl()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _password(address: str) -> str:

@@ -50,7 +50,7 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level)
     # Celery's lines about a message taken and done carry its codes, and say nothing that ours do not.
     celerys = ("celery.beat", "celery.worker.request", "celery.worker.strategy", "celery.app.trace")
-    for noisy in ("alembic", "kombu", *celerys):
+    for noisy in ("alembic", "kombu", "uvicorn.error", *celerys):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

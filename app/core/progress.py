@@ -1,12 +1,30 @@
-"""What a process last achieved, as the times of files in a folder: proof for health checks of the same container.
+"""What a process last achieved: in memory, for checks by the process itself, or as the times of files in a folder,
+proof for health checks of the same container.
 
-Nothing is kept where no folder is named (`PROGRESS_FOLDER`).
+Nothing is kept in files where no folder is named (`PROGRESS_FOLDER`).
 """
 
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+
+class Pulse:
+    """When work was last done in this process."""
+
+    def __init__(self, longest_seconds: float) -> None:
+        self._longest = longest_seconds
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Note that work was done."""
+        self._last = time.monotonic()
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether nothing was done for longer than anything may take."""
+        return time.monotonic() - self._last > self._longest
 
 
 class Progress:

@@ -122,6 +122,31 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
         "Still running; Ctrl-C ends it. Try: cd {folder} && hermes status. Log: {folder}/{log}. "
         "The partner's ledger: {partner}",
     ),
+    # The console.
+    "console_at": ("Bảng điều khiển: {url}", "Console: {url}"),
+    "console_setup": (
+        "Chưa có người dùng nào. Mở liên kết này trong một giờ tới để tạo quản trị viên đầu tiên (chỉ dùng được một "
+        "lần): {url}",
+        "There is no user yet. Open this link within the hour to make the first admin (it works once): {url}",
+    ),
+    "console_link": (
+        "Mở liên kết này để vào bảng điều khiển (chỉ dùng được một lần): {url}",
+        "Open this link to enter the console (it works once): {url}",
+    ),
+    "user_added": ("Đã thêm {name} ({role}).", "Added {name} ({role})."),
+    "user_changed": (
+        "Đã ghi nhận: {name}. Mọi phiên đăng nhập của người này đã kết thúc.",
+        "Noted: {name}. All sessions of this user have ended.",
+    ),
+    "user_name": ("Tên", "Name"),
+    "user_role": ("Vai trò", "Role"),
+    "user_disabled": ("đã khóa", "disabled"),
+    "user_since": ("Từ", "Since"),
+    "no_users": ("Chưa có người dùng nào. Thêm: hermes user add", "There are no users yet. Add one: hermes user add"),
+    "ask_password": ("Mật khẩu mới", "New password"),
+    "role_viewer": ("người xem", "viewer"),
+    "role_operator": ("người vận hành", "operator"),
+    "role_admin": ("quản trị viên", "admin"),
     # Tables.
     "ledger_current": ("Sổ gửi đã ở phiên bản mới nhất.", "The ledger is up to date."),
     "source_created": ("Đã tạo: {tables}", "Created: {tables}"),

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, Row, delete, func, select
+from sqlalchemy import BigInteger, Engine, Row, case, cast, delete, func, select
 
 from app.db.engine import MOST_PARAMETERS, patiently, reading, writing
 from app.db.tables import attempt
 from app.domain.deliveries import Attempt
+from app.domain.measures import LATENCY_BOUNDS_MS, AttemptMeasure
 
 
 class SqlAttemptLog:
@@ -49,6 +50,25 @@ class SqlAttemptLog:
             return connection.scalar(select(func.count()).select_from(attempt)) or 0
 
     @patiently
+    def measure(self, since: datetime) -> list[AttemptMeasure]:
+        """How many tries began since then, and how long the partner took for the answered ones, by kind and
+        outcome."""
+        columns = attempt.c
+        answered = columns.http_status.is_not(None)
+        slowness = cast(case((answered, columns.duration_ms), else_=0), BigInteger)
+        within = [
+            func.sum(case((answered & (columns.duration_ms <= bound), 1), else_=0)) for bound in LATENCY_BOUNDS_MS
+        ]
+        counted = func.sum(case((answered, 1), else_=0))
+        rows = (
+            select(columns.kind, columns.outcome, func.count(), counted, func.sum(slowness), *within)
+            .where(columns.started_at >= since)
+            .group_by(columns.kind, columns.outcome)
+        )
+        with reading(self._engine) as connection:
+            return [_as_measure(*row) for row in connection.execute(rows)]
+
+    @patiently
     def delete_before(self, moment: datetime) -> int:
         """Remove up to 1,000 rows that began before `moment`; returns how many."""
         old = select(attempt.c.id).where(attempt.c.started_at < moment).limit(MOST_PARAMETERS)
@@ -57,6 +77,12 @@ class SqlAttemptLog:
             if ids:
                 connection.execute(delete(attempt).where(attempt.c.id.in_(ids)))
             return len(ids)
+
+
+def _as_measure(
+    kind: str, outcome: str, attempts: int, answered: int, duration_ms: int, *within: int
+) -> AttemptMeasure:
+    return AttemptMeasure(kind, outcome, attempts, answered, int(duration_ms), within)
 
 
 def _as_attempt(row: Row[Any]) -> Attempt:

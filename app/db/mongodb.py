@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from app.core.config import Settings, reveal
 from app.domain.deliveries import Attempt
 from app.domain.errors import LogStoreUnavailable
+from app.domain.measures import LATENCY_BOUNDS_MS, AttemptMeasure
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,21 @@ class MongoLogStore:
                 .sort([("started_at", ASCENDING), ("attempt", ASCENDING)])
             )
             return [_as_attempt(document) for document in found]
+
+    def measure(self, since: datetime) -> list[AttemptMeasure]:
+        """As `SqlAttemptLog.measure`, of what is here."""
+        with _translated():
+            return [
+                AttemptMeasure(
+                    found["_id"]["kind"],
+                    found["_id"]["outcome"],
+                    found["attempts"],
+                    found["answered"],
+                    found["duration_ms"],
+                    tuple(found[f"within_{bound}"] for bound in LATENCY_BOUNDS_MS),
+                )
+                for found in self._collection().aggregate(_measuring(since))
+            ]
 
     def ping(self) -> None:
         """Ask for a sign of life and write access to the collection's indexes."""
@@ -136,6 +152,22 @@ def _translated() -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise LogStoreUnavailable(f"MongoDB does not answer as it should: {str(error)[:300]}") from error
+
+
+def _measuring(since: datetime) -> list[dict[str, Any]]:
+    answered = {"$gt": ["$http_status", 0]}
+    within = {
+        f"within_{bound}": {"$sum": {"$cond": [{"$and": [answered, {"$lte": ["$duration_ms", bound]}]}, 1, 0]}}
+        for bound in LATENCY_BOUNDS_MS
+    }
+    groups = {
+        "_id": {"kind": "$kind", "outcome": "$outcome"},
+        "attempts": {"$sum": 1},
+        "answered": {"$sum": {"$cond": [answered, 1, 0]}},
+        "duration_ms": {"$sum": {"$cond": [answered, "$duration_ms", 0]}},
+        **within,
+    }
+    return [{"$match": {"started_at": {"$gte": since}}}, {"$group": groups}]
 
 
 def _as_document(attempt: Attempt) -> dict[str, Any]:

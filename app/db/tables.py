@@ -131,6 +131,7 @@ audit = Table(
     _code("kind", 20, nullable=False),
     _code("code", 50, nullable=False),
     _code("why", 1000, nullable=False),
+    Index("ix_hermes_audit_at", "at", "id"),
     Index("ix_hermes_audit_document", "kind", "code"),
 )
 
@@ -140,4 +141,35 @@ heartbeat = Table(
     # What lives, for instance "scan:phieu_nhap".
     _code("name", 100, primary_key=True),
     Column("seen_at", UtcDateTime, nullable=False),
+)
+
+user = Table(
+    "hermes_user",
+    LEDGER,
+    _code("name", 50, primary_key=True),
+    Column("role", EnumText(16), nullable=False),
+    # argon2; null: this user comes in by link only.
+    _code("password_hash", 255),
+    Column("disabled", Boolean(create_constraint=False), nullable=False),
+    # A session carries the epoch it began in: counting on ends all of them.
+    Column("session_epoch", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+link = Table(
+    "hermes_link",
+    LEDGER,
+    # The token itself is known to nobody but its bearer.
+    _code("token_sha256", 64, primary_key=True),
+    # Whom the link logs in; "": it sets up the first user.
+    _code("user_name", 50, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+secret = Table(
+    "hermes_secret",
+    LEDGER,
+    # "console": the key that sessions are signed with, where no setting gives one.
+    _code("name", 50, primary_key=True),
+    _code("value", 255, nullable=False),
 )

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -36,10 +37,12 @@ from app.documents import ALL_KINDS, DocumentKind
 from app.domain.deliveries import Delivery, Selection
 from app.domain.errors import InfrastructureError, InputError
 from app.domain.states import CLOSED, SOURCE_STATUS, State
+from app.domain.users import Role
 from app.wiring import Gateway, process_gateway
 from simulator.process import SimulatorHandle, is_simulator, running_simulator
 
 FOLDER = Path("var/demo")
+VISITOR = "demo"
 LOG_FILE = "hermes.log"
 PATIENCE_SECONDS = 110
 _SEED = 20_261
@@ -95,7 +98,7 @@ class Demo:
                 proof = prove(gateway, partner)
                 self._report(gateway, proof, seconds)
                 if self._keep:
-                    self._wait_for_interrupt(partner)
+                    self._wait_for_interrupt(gateway, partner)
             return proof.holds
 
     def _settings(self, url: str, password: str) -> dict[str, str]:
@@ -105,6 +108,7 @@ class Demo:
             "API_PASSWORD": password,
             "SOURCE_DATABASE_URL": "sqlite:///hermes.db",
             "SCAN_INTERVAL_SECONDS": "1",
+            "CONSOLE_PORT": str(_free_port(get_settings().console_port)),
             "GRACE_SECONDS": "1",
             "HERMES_LANG": get_settings().hermes_lang.value,
         }
@@ -119,6 +123,7 @@ class Demo:
     def _seed(self, gateway: Gateway) -> None:
         upgrade(gateway.engine)
         create_source_tables(gateway.engine)
+        gateway.access.add(VISITOR, Role.ADMIN, None, who="hermes demo")
         insert_samples(gateway, self._documents)
         self._say("demo_seeded", documents=self._documents)
 
@@ -166,7 +171,9 @@ class Demo:
             "demo_proof" if proof.holds else "demo_proof_fails", accepted=proof.accepted, faults=len(proof.faults)
         )
 
-    def _wait_for_interrupt(self, partner: SimulatorHandle) -> None:
+    def _wait_for_interrupt(self, gateway: Gateway, partner: SimulatorHandle) -> None:
+        token = gateway.access.login_token(VISITOR, lasts=timedelta(days=1))
+        self._say("console_link", url=f"{gateway.settings.console_url}/enter/{token}")
         self._say("demo_kept", folder=FOLDER, log=LOG_FILE, partner=f"{partner.url}/_simulator/ledger")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
@@ -226,6 +233,14 @@ def insert_documents(gateway: Gateway, kind: DocumentKind, documents: Iterator[S
             connection.execute(insert(kind.header), [document.header for document in some])
             if lines:
                 connection.execute(insert(kind.lines), lines)
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port, else one that is free."""
+    for port in (wanted, 0):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as probe:
+            return int(probe.getsockname()[1])
+    raise InfrastructureError("This machine has no free port for the console.")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from app.core.config import load_settings
 from app.db.engine import open_engine
 from app.db.migrate import upgrade
 from app.db.source import create_source_tables
+from app.db.tables import attempt
 from app.documents import DocumentKind
 from app.wiring import Gateway
 
@@ -155,3 +156,32 @@ def _wait_for_ping(uri: str, server: subprocess.Popen[bytes], output: Path) -> N
         except PyMongoError:
             continue
     raise RuntimeError(f"no MongoDB at {uri}:\n{output.read_text(errors='replace')}")
+
+
+@pytest.fixture
+def put_attempts() -> Callable[[Gateway], None]:
+    """Write three tries of an invoice into the log: two answered, one not."""
+
+    def put(gateway: Gateway) -> None:
+        tries = [("accepted", 200, 80), ("accepted", 200, 400), ("unknown", None, 30_000)]
+        rows = [
+            {
+                "id": str(number),
+                "kind": "hoa_don",
+                "code": "HD1",
+                "facility": "CS1",
+                "revision": 1,
+                "attempt": number,
+                "outcome": outcome,
+                "http_status": status,
+                "duration_ms": milliseconds,
+                "started_at": gateway.clock.now(),
+                "record": "{}",
+                "error_code": None,
+            }
+            for number, (outcome, status, milliseconds) in enumerate(tries, 1)
+        ]
+        with gateway.engine.begin() as connection:
+            connection.execute(insert(attempt), rows)
+
+    return put

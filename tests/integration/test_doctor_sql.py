@@ -14,6 +14,7 @@ from app.core.config import load_settings
 from app.db import examine_sql
 from app.db.engine import open_engine
 from app.db.examine_sql import SqlExamination, suits
+from app.db.migrate import latest_version
 from app.documents import ALL_KINDS, HOA_DON, PHIEU_NHAP
 from app.domain.diagnosis import Finding, Verdict
 from app.domain.errors import DatabaseUnavailable, RowRefused
@@ -183,9 +184,10 @@ def test_a_ledger_of_another_version_is_named(
 
 
 def test_an_older_ledger_is_to_be_upgraded(examination: SqlExamination, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examine_sql, "latest_version", lambda: "0002")
+    newest = latest_version()
+    monkeypatch.setattr(examine_sql, "latest_version", lambda: "9999")
     found = one(examination.ledger())
-    assert (found.cause, found.values) == ("ledger_old", {"found": "0001", "wanted": "0002"})
+    assert (found.cause, found.values) == ("ledger_old", {"found": newest, "wanted": "9999"})
 
 
 def test_a_ledger_that_was_damaged_is_named(engine: Engine, examination: SqlExamination) -> None:

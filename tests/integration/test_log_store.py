@@ -29,6 +29,7 @@ from app.domain.errors import LogStoreUnavailable
 from app.services.deliver import MOST_FAULTS
 from app.services.ship import AT_ONCE, Ship
 from app.wiring import Gateway
+from tests.integration.conftest import SettableClock
 
 # A server of one's own may say that the index exists with another code (85) than the embedded one (86).
 GIVEN_SERVER = bool(os.environ.get("HERMES_TEST_MONGO_URI"))
@@ -485,3 +486,36 @@ def test_the_gateway_ships_to_the_store_its_settings_name(
 
     assert gateway.ship.run() == 2
     assert len(documents()) == 2
+
+
+def test_tries_are_counted_alike_in_sql_and_in_the_log_store(
+    open_gateway: Callable[..., Gateway],
+    put_attempts: Callable[[Gateway], None],
+    mongo_uri: str,
+    database: str,
+    clock: SettableClock,
+) -> None:
+    gateway = open_gateway(mongo_uri=mongo_uri, mongo_db_name=database, log_retention_days=36_500)
+    since = clock.moment - timedelta(minutes=5)
+    put_attempts(gateway)
+    in_sql = sorted(gateway.attempt_log.measure(since), key=lambda each: each.outcome)
+    assert [(each.outcome, each.attempts, each.answered, each.duration_ms) for each in in_sql] == [
+        ("accepted", 2, 2, 480),
+        ("unknown", 1, 0, 0),
+    ]
+    gateway.ship.run()
+    assert gateway.attempt_log.count() == 0
+    assert gateway.log_store is not None
+    assert sorted(gateway.log_store.measure(since), key=lambda each: each.outcome) == in_sql
+    assert sorted(gateway.measures.recent().by_outcome, key=lambda each: each.outcome) == in_sql
+    assert gateway.log_store.measure(clock.moment + timedelta(seconds=1)) == []
+
+
+def test_tries_in_a_log_store_that_is_away_are_said_to_be_missing(
+    open_gateway: Callable[..., Gateway], put_attempts: Callable[[Gateway], None], closed_port: int
+) -> None:
+    gateway = open_gateway(mongo_uri=f"mongodb://127.0.0.1:{closed_port}/?serverSelectionTimeoutMS=200")
+    put_attempts(gateway)
+    found = gateway.measures.recent()
+    assert not found.complete
+    assert sum(each.attempts for each in found.by_outcome) == 3

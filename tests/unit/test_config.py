@@ -76,6 +76,16 @@ DEFAULTS: dict[str, Any] = {
     "retry_schedule": "30s,2m,10m,1h,6h,24h",
     "defer_seconds": 60,
     "unknown_outcome_policy": UnknownPolicy.RESEND,
+    "console_host": "127.0.0.1",
+    "console_port": 8080,
+    "console_public_url": None,
+    "console_trusted_proxies": None,
+    "console_allow_plain_http": False,
+    "console_tls_certificate": None,
+    "console_tls_key": None,
+    "console_secret_key": None,
+    "console_session_hours": 12,
+    "console_metrics_token": None,
     "hermes_lang": Language.VI,
     "log_level": "INFO",
     "log_format": LogFormat.CONSOLE,
@@ -131,6 +141,14 @@ BAD: dict[str, list[str]] = {
     "retry_schedule": ["qqx1", "30", "30s;2m", "0s", "32d", "30s,,2m"],
     "defer_seconds": SECONDS,
     "unknown_outcome_policy": ["qqx1", "look up", "RESENT"],
+    "console_host": ["qq x1", "http://qqx1", "qqx1/24", "-qqx1"],
+    "console_port": ["qqx1", "0", "65536", "-1", "8080a"],
+    "console_public_url": ["qqx1", "ftp://qqx1", "https://qqx1/hermes", "https://a:b@qqx1", "https://qqx1?x=1"],
+    "console_trusted_proxies": ["qqx1", "10.0.0.1;qqx1", "10.0.0.0/99", "*"],
+    "console_allow_plain_http": YES_NO,
+    "console_secret_key": ["qqx1", "qqx1" * 7],
+    "console_session_hours": ["qqx1", "0", "721", "-1"],
+    "console_metrics_token": ["qqx1", "qqx1" * 3],
     "hermes_lang": ["qqx1", "fr"],
     "log_level": ["qqx1", "TRACE", "INFOS"],
     "log_format": ["qqx1", "xml"],
@@ -152,6 +170,8 @@ ANY_TEXT = {
     "redis_sentinel_master",
     "redis_sentinel_username",
     "redis_sentinel_password",
+    "console_tls_certificate",
+    "console_tls_key",
     "progress_folder",
 }
 SECRET_NAMES = [
@@ -162,8 +182,12 @@ SECRET_NAMES = [
     "redis_sentinel_password",
     "redis_url",
     "mongo_uri",
+    "console_secret_key",
+    "console_metrics_token",
 ]
 SECRETS = {
+    "console_secret_key": "geheim-console-0123456789-0123456789",
+    "console_metrics_token": "geheim-metrics-0123456789",
     "api_password": "geheim-api",
     "source_database_url": "mssql+pymssql://sa:geheim-url@host/DQG",
     "mssql_password": "geheim-mssql",
@@ -926,3 +950,38 @@ def test_an_isolated_process_sees_only_the_settings_it_was_given(
         assert dict(os.environ) == before
     finally:
         get_settings.cache_clear()
+
+
+# ---- the console's address ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
+def test_the_console_may_listen_on_this_machine_s_own_addresses(host: str) -> None:
+    load_settings(console_host=host).require_safe_console()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.10", "hermes.example.vn"])
+def test_the_console_refuses_a_network_over_plain_http_and_names_what_to_set(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"CONSOLE_HOST.*CONSOLE_TLS_CERTIFICATE.*CONSOLE_ALLOW_PLAIN_HTTP"):
+        load_settings(console_host=host).require_safe_console()
+    load_settings(console_host=host, console_allow_plain_http="yes").require_safe_console()
+    load_settings(console_host=host, console_tls_certificate="c", console_tls_key="k").require_safe_console()
+
+
+def test_a_certificate_without_its_key_is_refused() -> None:
+    with pytest.raises(ConfigError, match="CONSOLE_TLS_KEY belong together"):
+        load_settings(console_tls_certificate="c").require_safe_console()
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"console_host": "0.0.0.0", "console_port": 9000}, "http://127.0.0.1:9000"),
+        ({"console_host": "::"}, "http://[::1]:8080"),
+        ({"console_tls_certificate": "c"}, "https://127.0.0.1:8080"),
+        ({"console_public_url": "https://hermes.example.vn/"}, "https://hermes.example.vn"),
+    ],
+)
+def test_the_link_into_the_console_is_one_that_a_browser_can_open(settings: dict[str, Any], url: str) -> None:
+    assert load_settings(**settings).console_url == url

@@ -45,8 +45,9 @@ def seconds(duration: str) -> int:
     return int(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
 
 
-def test_the_services_without_a_profile_are_the_scheduler_and_one_worker_for_each_queue() -> None:
-    assert set(ROLES) == {"scheduler", "scheduler_worker", *(f"{kind.name}_worker" for kind in ALL_KINDS)}
+def test_the_services_without_a_profile_are_scheduler_and_console_and_one_worker_for_each_queue() -> None:
+    workers = {f"{kind.name}_worker" for kind in ALL_KINDS}
+    assert set(ROLES) == {"scheduler", "scheduler_worker", "console", *workers}
 
 
 def test_every_queue_that_is_routed_to_has_exactly_one_service_and_is_named_after_it() -> None:
@@ -58,7 +59,18 @@ def test_every_queue_that_is_routed_to_has_exactly_one_service_and_is_named_afte
 
 
 def test_the_roles_run_the_commands_of_the_readme() -> None:
-    assert [service["command"] for service in ROLES.values()] == README_COMMANDS
+    assert [service["command"] for service in ROLES.values()] == [*README_COMMANDS, "hermes console"]
+
+
+def test_the_console_is_reached_from_this_machine_alone_and_serves_where_its_container_s_port_leads() -> None:
+    console = SERVICES["console"]
+    port = "${CONSOLE_PORT:-8080}"
+    assert console["ports"] == [f"127.0.0.1:{port}:{port}"]
+    of_its_own = {name: value for name, value in console["environment"].items() if value != HERMES["environment"][name]}
+    assert of_its_own == {"CONSOLE_HOST": "0.0.0.0", "CONSOLE_ALLOW_PLAIN_HTTP": "yes"}
+    load_settings(console_host="0.0.0.0", console_allow_plain_http="yes").require_safe_console()
+    assert load_settings().console_port == 8080
+    assert "console" in get_command(hermes).commands  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", sorted(set(OURS) - set(ROLES)))

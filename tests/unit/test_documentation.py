@@ -172,7 +172,9 @@ def test_every_command_that_a_page_gives_exists_with_its_options(page: str) -> N
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
 def test_every_setting_that_a_page_names_exists(page: str) -> None:
-    named = re.findall(r"\b((?:API|MSSQL|REDIS|MONGO|LOG|RATE|SCAN|CLAIM|SEND|BATCH|RETRY)_[A-Z_]+)\b", read(page))
+    named = re.findall(
+        r"\b((?:API|MSSQL|REDIS|MONGO|LOG|RATE|SCAN|CLAIM|SEND|BATCH|RETRY|CONSOLE)_[A-Z_]+)\b", read(page)
+    )
     assert {name.removesuffix("_FILE") for name in named} <= {name.upper() for name in Settings.model_fields}
 
 
@@ -218,7 +220,7 @@ def test_the_units_run_every_queue_and_only_commands_that_exist() -> None:
     started = re.findall(
         r"ExecStart=/opt/hermes/\.venv/bin/(\S+) (.+)", "".join(u.read_text() for u in sorted(units.glob("*.service")))
     )
-    assert [command for command in started if command[0] == "hermes"] == [("hermes", "up")]
+    assert [command for command in started if command[0] == "hermes"] == [("hermes", "console"), ("hermes", "up")]
     assert {arguments.split()[1] for command, arguments in started if command == "celery"} == {"app.main.celery_app"}
     queues = {SCHEDULER_QUEUE, *(kind.queue for kind in ALL_KINDS)}
     assert set(re.findall(r"hermes-worker@(\w+)\.service(?!\.d)", page)) == queues

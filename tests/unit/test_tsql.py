@@ -30,21 +30,25 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlglot import exp
 
 from app.core.config import load_settings
-from app.db import attempt_log, audit, circuits, examine_sql, ledger, source, tables
+from app.db import attempt_log, audit, circuits, examine_sql, ledger, source, tables, users
 from app.db.attempt_log import SqlAttemptLog
+from app.db.audit import SqlAudit
 from app.db.circuits import SqlCircuits
 from app.db.engine import MOST_PARAMETERS
 from app.db.examine_sql import SqlExamination
 from app.db.ledger import SqlLedger
 from app.db.migrate import VERSION_TABLE, upgrade
 from app.db.source import SqlSource, create_source_tables
+from app.db.users import SqlUsers
 from app.documents import ALL_KINDS, PHIEU_NHAP, SOURCE, DocumentKind
+from app.domain.audit import AuditFilter, AuditPlace
 from app.domain.decide import Decision
 from app.domain.deliveries import Attempt, Selection, Settlement
 from app.domain.diagnosis import Verdict
 from app.domain.errors import ErrorCode, Problem
 from app.domain.outcomes import Accepted, Rejected
 from app.domain.states import CLOSED, OPERATOR_RETRY, RESOLVE_ACCEPTED, SOURCE_STATUS, State
+from app.domain.users import Role
 from app.wiring import Gateway
 
 MODULES: dict[type, ModuleType] = {
@@ -53,8 +57,10 @@ MODULES: dict[type, ModuleType] = {
     SqlAttemptLog: attempt_log,
     SqlCircuits: circuits,
     SqlExamination: examine_sql,
+    SqlAudit: audit,
+    SqlUsers: users,
 }
-SPEAKING = (*MODULES.values(), audit)
+SPEAKING = tuple(MODULES.values())
 FILES = {str(Path(str(module.__file__))): module for module in SPEAKING}
 
 MOST_BOUND = 2000
@@ -149,6 +155,8 @@ class Exercise:
             self.report(kind)
         self.keep_log()
         self.break_circuits()
+        self.let_in()
+        self.read_audit()
         self.examine()
 
     def examine(self) -> None:
@@ -273,6 +281,7 @@ class Exercise:
         self.call(self.ledger, "audit_of", kind, CODES[2])
 
     def keep_log(self) -> None:
+        assert self.call(self.log, "measure", self.clock.now() - timedelta(days=1))
         rows = self.call(self.log, "oldest", 5 * MOST)
         assert len(rows) == MOST
         self.call(self.log, "of_document", "phieu_nhap", CODES[0])
@@ -291,6 +300,40 @@ class Exercise:
         assert set(self.call(self.circuits, "open_ones")) == {"CS001", "CS002"}
         assert self.call(self.circuits, "resume", "CS002", who="lan", why="xong")
         self.call(self.circuits, "close", facilities)
+
+    def let_in(self) -> None:
+        them = self.gateway.users
+        assert self.call(them, "is_empty")
+        with between(self.gateway.engine, partial(self.keep_secret, "console")):
+            assert self.call(them, "kept_secret", "console") == "một khóa"
+        self.keep_secret("other")
+        assert self.call(them, "kept_secret", "other") == "một khóa"
+        self.call(them, "add_link", "setup", "", expires_at=self.later)
+        assert self.call(them, "has_setup_link", "setup")
+        assert self.call(them, "set_up", "setup", "lan", "$argon2id$…")
+        assert self.call(them, "add", "minh", Role.VIEWER, None, who="lan")
+        assert not self.call(them, "add", "minh", Role.VIEWER, None, who="lan")
+        for change in (("set_role", Role.OPERATOR), ("set_disabled", True), ("set_disabled", False)):
+            assert self.call(them, change[0], "minh", change[1], who="lan")
+            assert self.call(them, change[0], "lan", change[1], who="lan") == (change[1] is False)
+        assert self.call(them, "set_password", "minh", "$argon2id$…", who="lan")
+        assert self.call(them, "password_hash", "minh") == "$argon2id$…"
+        self.call(them, "end_sessions", "minh")
+        self.call(them, "note_refusal", "minh", "192.0.2.1")
+        self.call(them, "add_link", "login", "minh", expires_at=self.later)
+        assert self.call(them, "spend_link", "login").name == "minh"
+        assert [each.name for each in self.call(them, "all")] == ["lan", "minh"]
+        assert self.call(them, "get", "lan").role is Role.ADMIN
+
+    def keep_secret(self, name: str) -> None:
+        with self.gateway.engine.begin() as connection:
+            connection.execute(insert(tables.secret).values(name=name, value="một khóa"))
+
+    def read_audit(self) -> None:
+        wanted = AuditFilter(who="lan", action="park", kind="hoa_don", code=CODES[2])
+        newest = self.call(self.gateway.audit, "page", wanted, None, 10)
+        assert len(newest) == 1
+        self.call(self.gateway.audit, "page", AuditFilter(), AuditPlace(newest[0].at, newest[0].id), MOST)
 
 
 @contextmanager

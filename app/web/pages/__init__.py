@@ -1,0 +1,5 @@
+"""The areas of the console, in the order of the navigation."""
+
+from app.web.pages import audit, health, login, overview, users
+
+AREAS = (overview.AREA, audit.AREA, users.AREA, login.AREA, health.AREA)
