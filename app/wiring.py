@@ -20,23 +20,34 @@ from app.db.audit import SqlAudit
 from app.db.circuits import SqlCircuits
 from app.db.engine import open_engine
 from app.db.ledger import SqlLedger
+from app.db.listing import SqlListing
 from app.db.migrate import require_current
 from app.db.mongodb import MongoLogStore
+from app.db.reconciliation import SqlReconciliation
+from app.db.refusals import SqlRefusals
+from app.db.replays import SqlReplays
 from app.db.source import SqlSource
+from app.db.tallies import SqlTallies
 from app.db.users import SqlUsers
 from app.documents import ALL_KINDS
 from app.domain.decide import UnknownPolicy
 from app.domain.errors import ConfigError
 from app.services.access import Access
+from app.services.bulk import BulkReplays, Pacing
 from app.services.deliver import Deliver
 from app.services.gate import Gate
 from app.services.health import Health
+from app.services.lists import Lists
 from app.services.measures import Measures
+from app.services.numbers import Numbers
+from app.services.reconcile import Reconcile
+from app.services.refusals import Causes
 from app.services.replay import Replay
 from app.services.rescue import Rescue
 from app.services.scan import Scan, ScanLimits
 from app.services.settling import Judge
 from app.services.ship import Ship
+from app.services.story import Stories
 
 
 class Gateway:
@@ -102,7 +113,8 @@ class Gateway:
             queued=self.settings.max_queued,
             reoffer_after=timedelta(seconds=self.settings.reoffer_after_seconds),
         )
-        return Scan(self.ledger, self._rescue, self.gate, self.clock, limits)
+        pacing = Pacing(SqlReplays(self.engine, self.clock), self.clock)
+        return Scan(self.ledger, self._rescue, pacing, self.gate, self.clock, limits)
 
     @cached_property
     def deliver(self) -> Deliver:
@@ -158,11 +170,6 @@ class Gateway:
         return Access(self.users, self.clock)
 
     @cached_property
-    def audit(self) -> SqlAudit:
-        """Who did what."""
-        return SqlAudit(self.engine)
-
-    @cached_property
     def session_key(self) -> str:
         """What the console's sessions are signed with: the same in every process."""
         return reveal(self.settings.console_secret_key) or self.users.kept_secret("console")
@@ -170,6 +177,46 @@ class Gateway:
     def require_ready(self) -> None:
         """Raise InfrastructureError unless the database answers and holds this version's ledger."""
         require_current(self.engine)
+
+    @cached_property
+    def audit(self) -> SqlAudit:
+        """Who did what; `note` adds what changes nothing in the ledger."""
+        require_current(self.engine)
+        return SqlAudit(self.engine, self.clock)
+
+    @cached_property
+    def lists(self) -> Lists:
+        """Lists of deliveries and of the audit, page by page."""
+        return Lists(SqlListing(self.engine), self.audit)
+
+    @cached_property
+    def stories(self) -> Stories:
+        """Everything about one document."""
+        return Stories(self.health, self.source, self.client.profile.endpoints, self.settings.hermes_lang)
+
+    @cached_property
+    def refusals(self) -> Causes:
+        """Why documents are refused, by cause."""
+        _ = self.ledger
+        return Causes(SqlRefusals(self.engine), self.clock)
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """What became of tries, hour by hour."""
+        _ = self.ledger
+        return Numbers(SqlTallies(self.engine, self.clock), self.clock)
+
+    @cached_property
+    def replays(self) -> BulkReplays:
+        """Many documents again, after an incident."""
+        _ = self.ledger
+        return BulkReplays(SqlReplays(self.engine, self.clock))
+
+    @cached_property
+    def reconcile(self) -> Reconcile:
+        """The source beside the ledger."""
+        _ = self.ledger
+        return Reconcile(SqlReconciliation(self.engine))
 
     def require_partner(self) -> None:
         """Raise ConfigError when anything needed to talk to the partner is not set."""

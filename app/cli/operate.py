@@ -48,7 +48,12 @@ def retry(
     Accepted documents only with --state accepted, --kind and their codes (P4).
     """
     _operate(
-        Action.RETRY, _selection(codes, kind, state, error, facility, since, until, everything), yes, why, who, as_json
+        Action.RETRY,
+        selection_of(codes, kind, state, error, facility, since, until, everything),
+        yes,
+        why,
+        who,
+        as_json,
     )
 
 
@@ -58,9 +63,8 @@ def park(
     why: Why = "", who: Who = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Put documents aside until somebody runs `hermes retry`: queued, waiting or unknown ones."""
-    _operate(
-        Action.PARK, _selection(codes, kind, state, error, facility, since, until, everything), yes, why, who, as_json
-    )
+    selection = selection_of(codes, kind, state, error, facility, since, until, everything)
+    _operate(Action.PARK, selection, yes, why, who, as_json)
 
 
 def resolve(
@@ -103,7 +107,7 @@ def _whom(facility: str | None) -> str:
     return text("the_facility", facility=printable(facility)) if facility else text("the_partner")
 
 
-def _selection(
+def selection_of(
     codes: list[str] | None,
     kind: str | None,
     state: State | None,
@@ -112,15 +116,18 @@ def _selection(
     since: datetime | None,
     until: datetime | None,
     everything: bool,
+    cause: str | None = None,
 ) -> Selection:
+    """What the options of a command mean. Raises InputError when they make no sense."""
     selection = Selection(
         kind=None if kind is None else kind_named(kind).name,
         codes=tuple(codes or ()),
         state=state,
         error_code=error,
+        cause=cause,
         facility=facility,
-        date_from=_day(since),
-        date_to=_day(until),
+        date_from=day_of(since),
+        date_to=day_of(until),
     )
     if selection.codes and selection.kind is None:
         raise InputError("Codes are unique only within a kind: add --kind phieu_nhap, phieu_xuat or hoa_don.")
@@ -152,5 +159,6 @@ def _report(moved: int, sentence: str, as_json: bool) -> None:
         say(sentence)
 
 
-def _day(value: datetime | None) -> date | None:
+def day_of(value: datetime | None) -> date | None:
+    """The day of an option."""
     return None if value is None else value.date()

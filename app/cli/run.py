@@ -163,6 +163,7 @@ async def _sync(gateway: Gateway, kinds: list[DocumentKind], progress: Progress)
         await gateway.in_thread(gateway.open)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_sync_kind(gateway, kind, progress)) for kind in kinds]
+        await gateway.in_thread(gateway.numbers.compact)
         with suppress(LogStoreUnavailable):  # the rows stay in SQL until the next run (P8)
             await gateway.in_thread(gateway.ship.run)
     finally:

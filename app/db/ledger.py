@@ -7,7 +7,7 @@ Set-based statements and row counts only: no MERGE, no lock hints, no reliance o
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice, product
 from typing import Any
 
@@ -45,24 +45,29 @@ from app.db.source import (
     START,
     Place,
     SqlSource,
+    as_date,
     asks_for_delivery,
     behind,
     has_status,
     is_unicode,
     next_place,
+    short_text,
 )
 from app.db.tables import attempt, audit, circuit, delivery, heartbeat
+from app.db.tallies import note_outcomes
 from app.documents import ALL_KINDS, KINDS, DocumentKind
+from app.domain.causes import cause_of
 from app.domain.circuit import PARTNER
 from app.domain.decide import MOST_DEATHS, Standing
 from app.domain.deliveries import Attempt, Claimed, Delivery, Due, KindStatus, Selection, Settlement
-from app.domain.errors import ErrorCode, RowRefused
+from app.domain.errors import ErrorCode, Problem, RowRefused
 from app.domain.states import (
     CLAIM,
     CLOSED,
     NEW_REVISION_FROM,
     OFFER,
     OPERATOR_PARK,
+    REFUSED,
     RELEASE,
     REOPEN,
     SOURCE_STATUS,
@@ -164,7 +169,7 @@ class SqlLedger:
             if new:
                 connection.execute(insert(delivery), new)
             for codes in _slices(row.code for row in reopened):
-                count += self._move(connection, kind.name, codes, REOPEN, _requeued(now))
+                count += move(connection, kind.name, codes, REOPEN, requeued(now))
             if reopened:
                 found = [{f"its_{name}": value for name, value in _found(row).items()} for row in reopened]
                 connection.execute(_corrected(kind), found)
@@ -184,7 +189,7 @@ class SqlLedger:
         with writing(self._engine) as connection:
             for codes in _slices(each.code for each in due):
                 values = {"due_at": reoffer_at, "updated_at": now}
-                self._move(connection, kind.name, codes, OFFER, values, _is_due(now))
+                move(connection, kind.name, codes, OFFER, values, _is_due(now))
         return due
 
     @patiently
@@ -201,7 +206,7 @@ class SqlLedger:
         now = self._clock.now()
         with writing(self._engine) as connection:
             for some in _slices(codes):
-                self._move(connection, kind.name, some, WITHDRAW, {"due_at": now})
+                move(connection, kind.name, some, WITHDRAW, {"due_at": now})
 
     @patiently
     def count_offered(self, kind: DocumentKind, at_most: int) -> int:
@@ -244,7 +249,7 @@ class SqlLedger:
         }
         with writing(self._engine) as connection:
             for some in _slices(codes):
-                self._move(connection, kind.name, some, CLAIM, values)
+                move(connection, kind.name, some, CLAIM, values)
             return self._claimed(connection, kind, codes, token)
 
     @patiently
@@ -281,7 +286,7 @@ class SqlLedger:
         if not noted:
             mine &= delivery.c.sent_at.is_(None)
         with writing(self._engine) as connection:
-            return sum(self._move(connection, kind.name, some, RELEASE, values, mine) for some in _slices(codes))
+            return sum(move(connection, kind.name, some, RELEASE, values, mine) for some in _slices(codes))
 
     @patiently
     def settle(self, kind: DocumentKind, settlements: Sequence[Settlement], token: str) -> set[str]:
@@ -297,6 +302,9 @@ class SqlLedger:
                 reached(Seam.INSIDE_SETTLE)
                 self._write_source(connection, kind, won)
                 connection.execute(insert(attempt), [_attempt_row(settlement.attempt) for settlement in won])
+                note_outcomes(
+                    connection, kind.name, [settlement.decision.state for settlement in won], self._clock.now()
+                )
             return live | self._keep_late_answers(connection, lost)
 
     def _keep_late_answers(self, connection: Connection, lost: Sequence[Settlement]) -> set[str]:
@@ -361,7 +369,7 @@ class SqlLedger:
             deaths = delivery.c.deaths + 1
             values = {"claim_token": token, "due_at": expires_at, "deaths": deaths, "updated_at": now}
             guard = or_(delivery.c.sent_at.is_not(None), deaths >= MOST_DEATHS)
-            self._move(connection, kind.name, codes, TAKE_OVER, values, _is_due(now) & guard)
+            move(connection, kind.name, codes, TAKE_OVER, values, _is_due(now) & guard)
             return self._claimed(connection, kind, codes, token)
 
     # ---- operators --------------------------------------------------------------------------------------
@@ -372,7 +380,7 @@ class SqlLedger:
         one = select(*_DELIVERY_COLUMNS).where(delivery.c.kind == kind.name, delivery.c.code == code)
         with reading(self._engine) as connection:
             row = connection.execute(one).one_or_none()
-        return None if row is None else _as_delivery(row)
+        return None if row is None else as_delivery(row)
 
     @patiently
     def page(self, selection: Selection, after: tuple[str, str], limit: int) -> list[Delivery]:
@@ -383,9 +391,9 @@ class SqlLedger:
         rows = select(*_DELIVERY_COLUMNS).where(behind_it).order_by(columns.kind, columns.code).limit(limit)
         with reading(self._engine) as connection:
             found = [
-                _as_delivery(row)
-                for some in _parts(selection)
-                for row in connection.execute(rows.where(*_selected(some)))
+                as_delivery(row)
+                for some in selection_parts(selection)
+                for row in connection.execute(rows.where(*selected(some)))
             ]
         return sorted(found, key=lambda each: (each.kind, each.code))[:limit]
 
@@ -395,8 +403,8 @@ class SqlLedger:
         counted = select(func.count()).select_from(delivery)
         with reading(self._engine) as connection:
             return sum(
-                connection.scalar(counted.where(*_selected(some), _movable(transition))) or 0
-                for some in _parts(selection)
+                connection.scalar(counted.where(*selected(some), _movable(transition))) or 0
+                for some in selection_parts(selection)
             )
 
     def requeue(
@@ -404,7 +412,7 @@ class SqlLedger:
     ) -> int:
         """An operator's retry: queued and due at once, with a fresh schedule; audited. Returns how many."""
         return sum(
-            self._operate(kind, codes, transition, _requeued(self._clock.now()), who, action, why)
+            self._operate(kind, codes, transition, requeued(self._clock.now()), who, action, why)
             for kind, codes in self._matching(selection, transition)
         )
 
@@ -415,6 +423,7 @@ class SqlLedger:
             "due_at": null(),
             "error_code": ErrorCode.PARKED_BY_OPERATOR,
             "error_message": note,
+            "cause": cause_of(Problem(ErrorCode.PARKED_BY_OPERATOR, why)),
             "updated_at": now,
             "finished_at": now,
         }
@@ -441,7 +450,7 @@ class SqlLedger:
         if national_code is not None:
             values |= {"national_code": national_code, "error_code": null(), "error_message": null()}
         with writing(self._engine) as connection:
-            if not self._move(connection, kind.name, [code], transition, values):
+            if not move(connection, kind.name, [code], transition, values):
                 return False
             record(connection, [code], at=now, who=who, action="resolve", kind=kind.name, why=why)
             told: dict[str, Any] = {
@@ -456,7 +465,7 @@ class SqlLedger:
 
     def _matching(self, selection: Selection, transition: Transition) -> Iterator[tuple[DocumentKind, list[str]]]:
         kinds = ALL_KINDS if selection.kind is None else [KINDS[selection.kind]]
-        for kind, some in product(kinds, _parts(selection)):
+        for kind, some in product(kinds, selection_parts(selection)):
             after = ""
             while codes := self._matching_page(kind, some, transition, after):
                 yield kind, codes
@@ -466,7 +475,7 @@ class SqlLedger:
     def _matching_page(self, kind: DocumentKind, selection: Selection, transition: Transition, after: str) -> list[str]:
         page = (
             select(delivery.c.code)
-            .where(delivery.c.kind == kind.name, delivery.c.code > after, *_selected(selection), _movable(transition))
+            .where(delivery.c.kind == kind.name, delivery.c.code > after, *selected(selection), _movable(transition))
             .order_by(delivery.c.code)
             .limit(MOST_PARAMETERS)
         )
@@ -487,8 +496,8 @@ class SqlLedger:
     ) -> int:
         now = self._clock.now()
         with writing(self._engine) as connection:
-            if self._move(connection, kind.name, codes, transition, {**values, "updated_at": now}) != len(codes):
-                codes = self._moved(connection, kind, codes, transition, now)
+            if move(connection, kind.name, codes, transition, {**values, "updated_at": now}) != len(codes):
+                codes = moved(connection, kind, codes, transition, now)
             if not codes:
                 return 0
             record(connection, codes, at=now, who=who, action=action, kind=kind.name, why=why)
@@ -530,46 +539,6 @@ class SqlLedger:
             return [dict(row._mapping) for row in connection.execute(entries)]
 
     # ---- the parts --------------------------------------------------------------------------------------
-
-    def _move(
-        self,
-        connection: Connection,
-        kind: str,
-        codes: Sequence[str],
-        transition: Transition,
-        values: dict[str, Any],
-        *guards: ColumnElement[bool],
-    ) -> int:
-        """The guarded UPDATE behind every move. Returns how many rows it moved."""
-        moved = connection.execute(
-            update(delivery)
-            .where(
-                delivery.c.kind == kind,
-                delivery.c.code.in_(codes),
-                delivery.c.state.in_(transition.sources),
-                *guards,
-            )
-            .values({"state": transition.target, **values})
-        )
-        return moved.rowcount
-
-    def _moved(
-        self,
-        connection: Connection,
-        kind: DocumentKind,
-        codes: Sequence[str],
-        transition: Transition,
-        now: datetime,
-    ) -> list[str]:
-        """Which of `codes` this transaction moved: a worker may have been faster with the others."""
-        columns = delivery.c
-        moved = select(columns.code).where(
-            columns.kind == kind.name,
-            columns.code.in_(codes),
-            columns.state == transition.target,
-            columns.updated_at == now,
-        )
-        return list(connection.scalars(moved))
 
     def _held(self, kind: DocumentKind, codes: Sequence[str], token: str) -> tuple[ColumnElement[bool], ...]:
         return (
@@ -639,6 +608,10 @@ class SqlLedger:
                 error_message=bindparam("to_error_message"),
                 payload_sha256=func.coalesce(bindparam("to_sha256", type_=Unicode(64)), delivery.c.payload_sha256),
                 finished_at=bindparam("to_finished_at"),
+                failed_at=func.coalesce(
+                    bindparam("to_failed_at", type_=delivery.c.failed_at.type), delivery.c.failed_at
+                ),
+                cause=bindparam("to_cause"),
                 updated_at=bindparam("to_updated_at"),
                 claim_token=null(),
                 sent_at=null(),
@@ -682,12 +655,43 @@ class SqlLedger:
 _DELIVERY_COLUMNS = [delivery.c[name] for name in Delivery.__dataclass_fields__]
 
 
+def move(
+    connection: Connection,
+    kind: str,
+    codes: Sequence[str],
+    transition: Transition,
+    values: dict[str, Any],
+    *guards: ColumnElement[bool],
+) -> int:
+    """The guarded UPDATE behind every move. Returns how many rows it moved."""
+    done = connection.execute(
+        update(delivery)
+        .where(delivery.c.kind == kind, delivery.c.code.in_(codes), _movable(transition), *guards)
+        .values({"state": transition.target, **values})
+    )
+    return done.rowcount
+
+
+def moved(
+    connection: Connection, kind: DocumentKind, codes: Sequence[str], transition: Transition, now: datetime
+) -> list[str]:
+    """Which of `codes` this transaction moved: a worker may have been faster with the others."""
+    columns = delivery.c
+    these = select(columns.code).where(
+        columns.kind == kind.name,
+        columns.code.in_(codes),
+        columns.state == transition.target,
+        columns.updated_at == now,
+    )
+    return list(connection.scalars(these))
+
+
 def scan_heartbeat(kind: DocumentKind) -> str:
     """The name under which a kind's scans are noted."""
     return f"scan:{kind.name}"
 
 
-def _requeued(now: datetime) -> dict[str, Any]:
+def requeued(now: datetime) -> dict[str, Any]:
     """What a closed or waiting delivery becomes when it is to be sent anew: see NEW_REVISION_FROM."""
     answered = delivery.c.state.in_(NEW_REVISION_FROM) & not_(delivery.c.uncertain)
     return {
@@ -734,14 +738,15 @@ def _movable(transition: Transition) -> ColumnElement[bool]:
     return delivery.c.state.in_(transition.sources)
 
 
-def _parts(selection: Selection) -> list[Selection]:
+def selection_parts(selection: Selection) -> list[Selection]:
     """The selection in parts whose codes one statement can bind."""
     if not selection.codes:
         return [selection]
     return [replace(selection, codes=tuple(codes)) for codes in _slices(dict.fromkeys(selection.codes))]
 
 
-def _selected(selection: Selection) -> Iterator[ColumnElement[bool]]:
+def selected(selection: Selection) -> Iterator[ColumnElement[bool]]:
+    """The conditions under which a delivery is meant."""
     columns = delivery.c
     if selection.kind is not None:
         yield columns.kind == selection.kind
@@ -751,6 +756,8 @@ def _selected(selection: Selection) -> Iterator[ColumnElement[bool]]:
         yield columns.state == selection.state
     if selection.error_code is not None:
         yield columns.error_code == selection.error_code
+    if selection.cause is not None:
+        yield columns.cause.is_not(None) & (columns.cause == selection.cause)
     if selection.facility is not None:
         yield columns.facility == selection.facility
     if selection.date_from is not None:
@@ -771,6 +778,8 @@ def _ledger_values(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "to_due_at": decision.due_at,
         "to_national_code": decision.national_code,
         "to_error_code": decision.problem.code if decision.problem else None,
+        "to_failed_at": now if decision.problem else None,
+        "to_cause": cause_of(decision.problem) if decision.problem and decision.state in REFUSED else None,
         "to_error_message": decision.problem.message[:_LONGEST_NOTE] if decision.problem else None,
         "to_sha256": settlement.payload_sha256,
         "to_finished_at": now if decision.state in CLOSED else None,
@@ -785,7 +794,8 @@ def _attempt_row(entry: Attempt) -> dict[str, Any]:
     return row
 
 
-def _as_delivery(row: Row[Any]) -> Delivery:
+def as_delivery(row: Row[Any]) -> Delivery:
+    """A row of the columns that a Delivery has."""
     values = dict(row._mapping)
     return Delivery(**{**values, "state": State(values["state"]), "uncertain": bool(values["uncertain"])})
 
@@ -794,8 +804,8 @@ def _found(row: Row[Any]) -> dict[str, Any]:
     """What discovery learns of a document."""
     return {
         "code": row.code,
-        "facility": _short_text(row.facility, 50),
-        "document_date": _as_date(row.document_date),
+        "facility": short_text(row.facility, 50),
+        "document_date": as_date(row.document_date),
     }
 
 
@@ -806,22 +816,6 @@ def _corrected(kind: DocumentKind) -> Update:
         .where(delivery.c.kind == kind.name, delivery.c.code == bindparam("its_code"))
         .values(facility=bindparam("its_facility"), document_date=bindparam("its_document_date"))
     )
-
-
-def _short_text(value: Any, length: int) -> str:
-    text = "" if value is None else str(value)
-    return text.encode("utf-8", "replace").decode()[:length]
-
-
-def _as_date(value: Any) -> date | None:
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value[:10])
-        except ValueError:
-            return None
-    return value if isinstance(value, date) else None
 
 
 def _slices(codes: Iterable[str]) -> Iterator[list[str]]:

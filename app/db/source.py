@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from threading import Lock
 from typing import Any
 
@@ -184,6 +185,24 @@ def is_unicode(code: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def short_text(value: Any, length: int) -> str:
+    """Whatever a column holds, as text that can be bound and is no longer than `length`."""
+    text = "" if value is None else str(value)
+    return text.encode("utf-8", "replace").decode()[:length]
+
+
+def as_date(value: Any) -> date | None:
+    """The day that a column holds as a date, a moment or text; None for what is none."""
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value[:10])
+        except ValueError:
+            return None
+    return value if isinstance(value, date) else None
 
 
 def line_columns(kind: DocumentKind) -> list[Column[Any]]:

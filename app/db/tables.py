@@ -7,7 +7,7 @@ All text is nvarchar: a parameter is bound as Unicode and must meet a Unicode co
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DATE, Boolean, Column, DateTime, Index, Integer, MetaData, Table, Unicode
+from sqlalchemy import DATE, Boolean, Column, DateTime, Index, Integer, MetaData, Table, Unicode, text
 from sqlalchemy.dialects.mssql import DATETIME2
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -53,6 +53,10 @@ def _code(name: str, length: int, **options: Any) -> Column[str]:
     return Column(name, Unicode(length), **options)
 
 
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, mssql_where=text(where), sqlite_where=text(where))
+
+
 delivery = Table(
     "hermes_delivery",
     LEDGER,
@@ -78,9 +82,22 @@ delivery = Table(
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    # When a try last ended in anything but acceptance; null: never.
+    Column("failed_at", UtcDateTime),
+    # Which group of refusals it belongs to while it is refused: see app.domain.causes.
+    _code("cause", 40),
     Index("ix_hermes_delivery_due", "kind", "due_at"),
-    Index("ix_hermes_delivery_state", "kind", "state"),
+    # In the order of the last change within each state; several states or kinds are merged (app.db.listing).
+    Index("ix_hermes_delivery_state", "kind", "state", "updated_at", "code"),
     Index("ix_hermes_delivery_facility", "facility", "document_date"),
+    # Written once, when the document is found.
+    Index("ix_hermes_delivery_date", "kind", "document_date", "code"),
+    # A document that goes through smoothly never enters these.
+    _partial("ix_hermes_delivery_failed", "kind", "state", "updated_at", "code", where="failed_at IS NOT NULL"),
+    _partial(
+        "ix_hermes_delivery_error", "error_code", "kind", "state", "updated_at", "code", where="error_code IS NOT NULL"
+    ),
+    _partial("ix_hermes_delivery_cause", "cause", "state", "due_at", "updated_at", where="cause IS NOT NULL"),
 )
 
 attempt = Table(
@@ -172,4 +189,50 @@ secret = Table(
     # "console": the key that sessions are signed with, where no setting gives one.
     _code("name", 50, primary_key=True),
     _code("value", 255, nullable=False),
+)
+
+tally = Table(
+    "hermes_tally",
+    LEDGER,
+    # Rows are only added, each with the outcomes it settles: workers never wait for each other over a counter.
+    # Upkeep adds up what is past (app.db.tallies).
+    Column("hour", UtcDateTime, primary_key=True),
+    _code("kind", 20, primary_key=True),
+    _code("id", 36, primary_key=True),
+    Column("accepted", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("again", Integer, nullable=False),
+)
+
+replay = Table(
+    "hermes_replay",
+    LEDGER,
+    # The incident it is named after.
+    _code("name", 100, primary_key=True),
+    Column("state", EnumText(16), nullable=False),
+    Column("documents", Integer, nullable=False),
+    # The first item that has not had its turn.
+    Column("next_position", Integer, nullable=False),
+    # The pace: so many a minute, or while fewer than so many are queued; both: whichever is slower.
+    Column("per_minute", Integer),
+    Column("most_queued", Integer),
+    # Up to when the pace was used; a tick that moves it has the right to release what that is worth.
+    Column("paced_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    _code("who", 100, nullable=False),
+    _code("why", 1000, nullable=False),
+)
+
+replay_item = Table(
+    "hermes_replay_item",
+    LEDGER,
+    _code("replay", 100, primary_key=True),
+    # From 1, in the documents' original order.
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _code("kind", 20, nullable=False),
+    _code("code", 50, nullable=False),
+    # The delivery's state when the set was frozen.
+    Column("was", EnumText(16), nullable=False),
+    Column("step", EnumText(16), nullable=False),
 )

@@ -2,6 +2,7 @@
 
 from app.documents.hoa_don import HOA_DON
 from app.documents.kind import SOURCE, DocumentKind
+from app.documents.labels import column_label
 from app.documents.phieu_nhap import PHIEU_NHAP
 from app.documents.phieu_xuat import PHIEU_XUAT
 
@@ -9,4 +10,4 @@ ALL_KINDS: tuple[DocumentKind, ...] = (PHIEU_NHAP, PHIEU_XUAT, HOA_DON)
 
 KINDS: dict[str, DocumentKind] = {kind.name: kind for kind in ALL_KINDS}
 
-__all__ = ["ALL_KINDS", "HOA_DON", "KINDS", "PHIEU_NHAP", "PHIEU_XUAT", "SOURCE", "DocumentKind"]
+__all__ = ["ALL_KINDS", "HOA_DON", "KINDS", "PHIEU_NHAP", "PHIEU_XUAT", "SOURCE", "DocumentKind", "column_label"]

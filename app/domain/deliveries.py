@@ -96,6 +96,8 @@ class Delivery:
     first_seen_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    failed_at: datetime | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Selection:
     codes: tuple[str, ...] = ()
     state: State | None = None
     error_code: str | None = None
+    cause: str | None = None
     facility: str | None = None
     date_from: date | None = None
     date_to: date | None = None

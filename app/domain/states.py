@@ -68,6 +68,9 @@ CLOSED = frozenset({State.ACCEPTED, State.REJECTED, State.PARKED})
 
 OPEN = frozenset(State) - CLOSED
 
+REFUSED = frozenset({State.REJECTED, State.PARKED, State.UNKNOWN})
+"""What a person looks at by its cause; of the unknown, those that nothing is due for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:

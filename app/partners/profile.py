@@ -104,6 +104,16 @@ class Endpoint:
             names=tuple(payload[name] for name in personal),
         )
 
+    @property
+    def personal_names(self) -> tuple[str, ...]:
+        """The partner's names of the fields that hold persons' names."""
+        return _personal_names(self)
+
+    @property
+    def wire_labels(self) -> Mapping[str, str]:
+        """What people call the fields, by the partner's names for them."""
+        return _wire_labels(self.payload)
+
     def _faults(self, errors: Iterable[ErrorDetails]) -> Iterable[Fault]:
         for error in errors:
             location = error["loc"]
@@ -164,6 +174,17 @@ def _labels(model: type[Payload]) -> dict[str, str]:
         for inner in getattr(info.annotation, "__args__", ()):
             if isinstance(inner, type) and issubclass(inner, Payload):
                 labels |= _labels(inner)
+    return labels
+
+
+@cache
+def _wire_labels(model: type[Payload]) -> dict[str, str]:
+    labels = {}
+    for name, info in model.model_fields.items():
+        labels[str(info.serialization_alias or name)] = info.title or name
+        for inner in getattr(info.annotation, "__args__", ()):
+            if isinstance(inner, type) and issubclass(inner, Payload):
+                labels |= _wire_labels(inner)
     return labels
 
 

@@ -1,14 +1,19 @@
 """What the services need from the outside, as small Protocols. `app.wiring` chooses who fulfils them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 from app.documents import DocumentKind
 from app.domain.circuit import Circuit
 from app.domain.deliveries import Attempt, Claimed, Delivery, Due, Exchange, KindStatus, Selection, Settlement
 from app.domain.kinds import Document
+from app.domain.listing import AuditEntry, AuditFilter, Filter, Sort, Turn
 from app.domain.measures import AttemptMeasure
+from app.domain.numbers import AtLeast, HourTally
+from app.domain.reconciliation import DayBalance, Fate, Reconciled
+from app.domain.refusals import Refusals
+from app.domain.replays import BulkReplay, Pace, Progress, ReplayItem, ReplayState
 from app.domain.states import Transition
 from app.domain.users import Role, User
 from app.partners import Prepared
@@ -165,3 +170,70 @@ class LogStore(Protocol):
 
     def insert(self, attempts: Sequence[Attempt]) -> None: ...
     def of_document(self, kind: str, code: str) -> list[Attempt]: ...
+
+
+# ---- what lists, reports and bulk replays need -----------------------------------------------------------
+
+
+class Listing(Protocol):
+    """The ledger as lists show it."""
+
+    def deliveries(self, wanted: Filter, sort: Sort, turn: Turn, limit: int) -> list[Delivery]: ...
+    def count(self, wanted: Filter, at_most: int) -> AtLeast: ...
+
+
+class AuditTrail(Protocol):
+    """Who did what, when and why."""
+
+    def entries(self, wanted: AuditFilter, turn: Turn, limit: int) -> list[AuditEntry]: ...
+    def note(self, *, who: str, action: str, kind: str, code: str, why: str) -> None: ...
+
+
+class RefusalBook(Protocol):
+    """What is refused, by cause."""
+
+    def groups(self) -> Refusals: ...
+    def counts(self, cause: str, bounds: Sequence[datetime]) -> list[AtLeast]:
+        """How many of a group were last changed between each bound and the next."""
+        ...
+
+
+class Tallies(Protocol):
+    """How many tries ended how, per kind and hour."""
+
+    def hours(self, since: datetime) -> list[HourTally]: ...
+    def compact(self) -> int: ...
+
+
+class Books(Protocol):
+    """The source beside the ledger."""
+
+    def balances(self, kind: DocumentKind, first: date, last: date, facility: str | None) -> list[DayBalance]: ...
+    def documents(
+        self, kind: DocumentKind, day: date | None, facility: str, fate: Fate, after: str, limit: int
+    ) -> list[Reconciled]: ...
+
+
+class Replays(Protocol):
+    """Bulk replays as they are kept."""
+
+    def create(
+        self, name: str, selection: Selection, transition: Transition, pace: Pace, *, who: str, why: str
+    ) -> BulkReplay: ...
+    def all(self, limit: int) -> list[BulkReplay]: ...
+    def running(self) -> list[BulkReplay]: ...
+    def progress(self, name: str) -> Progress | None: ...
+    def items(self, name: str, after: int, limit: int) -> list[ReplayItem]: ...
+    def change(
+        self, name: str, sources: Sequence[ReplayState], target: ReplayState, *, who: str, why: str, action: str
+    ) -> bool: ...
+    def count_queued(self, at_most: int) -> int: ...
+    def release(self, found: BulkReplay, count: int) -> BulkReplay | None:
+        """Queue further items, as `found` saw the replay; None when somebody else was faster or stopped it."""
+        ...
+
+
+class Releases(Protocol):
+    """What a scan does for bulk replays."""
+
+    def run(self) -> int: ...

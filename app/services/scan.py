@@ -15,7 +15,7 @@ from app.documents import DocumentKind
 from app.domain.circuit import Access
 from app.domain.errors import BrokerUnavailable
 from app.services.gate import Gate
-from app.services.ports import Offers, Queue
+from app.services.ports import Offers, Queue, Releases
 from app.services.rescue import Rescue
 
 MOST_TAKEN = 10_000
@@ -51,11 +51,14 @@ class ScanLimits:
 
 
 class Scan:
-    """Rescue, discover, offer."""
+    """Rescue, release what bulk replays may send now, discover, offer."""
 
-    def __init__(self, ledger: Offers, rescue: Rescue, gate: Gate, clock: Clock, limits: ScanLimits) -> None:
+    def __init__(
+        self, ledger: Offers, rescue: Rescue, replays: Releases, gate: Gate, clock: Clock, limits: ScanLimits
+    ) -> None:
         self._ledger = ledger
         self._rescue = rescue
+        self._replays = replays
         self._gate = gate
         self._clock = clock
         self._limits = limits
@@ -63,6 +66,7 @@ class Scan:
     def run(self, kind: DocumentKind, queue: Queue) -> ScanReport:
         """One tick of one kind."""
         rescued = self._rescue.run(kind)
+        self._replays.run()
         discovered = self._ledger.discover(kind, self._limits.discovered)
         reached(Seam.AFTER_DISCOVER)
         offered = self._offer(kind, queue)
@@ -75,6 +79,7 @@ class Scan:
         """Rescue and discover, then batches of due codes until nothing is due or the partner is paused: for
         delivery without a broker."""
         self._rescue.run(kind)
+        self._replays.run()
         while batches := self._discover_and_take(kind):
             while batches:
                 yield from batches

@@ -6,5 +6,6 @@ from app.tasks.runtime import HermesTask, runtime
 
 @celery_app.task(name=SHIP_TASK, base=HermesTask)
 def ship_logs() -> None:
-    """Move log rows from SQL to MongoDB."""
+    """Add up the counts of past hours, and move log rows from SQL to MongoDB."""
+    runtime().gateway.numbers.compact()
     runtime().gateway.ship.run()

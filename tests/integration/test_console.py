@@ -15,8 +15,8 @@ from fastapi.routing import APIRoute
 
 from app.core.config import Language, load_settings
 from app.core.progress import Pulse
-from app.domain.audit import AuditFilter
 from app.domain.errors import ConfigError
+from app.domain.listing import AuditFilter
 from app.domain.users import Role
 from app.web import create_app
 from app.web.application import required_role, routes
@@ -71,7 +71,7 @@ def browse(port: int) -> Callable[..., Browser]:
 
 def audited(gateway: Gateway, action: str) -> list[tuple[str, str, str]]:
     """Who, whom and why of the entries of an action."""
-    return [(each.who, each.code, each.why) for each in gateway.audit.page(AuditFilter(action=action), None, 100)]
+    return [(each.who, each.code, each.why) for each in gateway.lists.audit(AuditFilter(action=action), size=100).rows]
 
 
 # ---- coming in ------------------------------------------------------------------------------------------
@@ -436,13 +436,13 @@ def test_the_audit_is_paged_and_narrowed(
     while path:
         page = browser.get(path).text
         seen += re.findall(r"<code>(CS\d+)</code>", page)
-        older = re.search(r'href="(/audit\?[^"]*behind[^"]*)"', page)
+        older = re.search(r'href="(/audit\?[^"]*cursor[^"]*)"', page)
         path = older[1].replace("&amp;", "&") if older else ""
     assert sorted(seen) == [f"CS{number:03}" for number in range(120)]
     assert set(re.findall(r"<code>(CS\d+)</code>", browser.get("/audit?who=user1&code=CS007").text)) == {"CS007"}
     assert "No entries" in browser.get("/audit?who=nobody").text
-    for behind in ("x", "2026-01-01~y", "0001-01-01T00:00:00%2B14:00~z", "9999-12-31T23:59:59-14:00~z"):
-        assert browser.get(f"/audit?behind={behind}").status == 422
+    for cursor in ("x", "2026-01-01~y", "0001-01-01T00:00:00%2B14:00~z", "9999-12-31T23:59:59-14:00~z"):
+        assert browser.get(f"/audit?cursor={cursor}").status == 422
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
@@ -450,7 +450,7 @@ def test_hostile_input_changes_nothing_and_comes_back_harmless(
     gateway: Gateway, browse: Callable[..., Browser], value: str
 ) -> None:
     browser, written = browse("admin"), quote(value, safe="")
-    gets = [f"/audit?{name}={written}" for name in ("who", "action", "kind", "code", "behind")]
+    gets = [f"/audit?{name}={written}" for name in ("who", "action", "kind", "code", "cursor")]
     gets += [f"/login?next={written}", f"/enter/{written}", f"/setup/{written}", f"/{written}"]
     posts: list[tuple[str, dict[str, str]]] = [
         ("/users", {"name": value, "role": "viewer", "password": PASSWORD}),

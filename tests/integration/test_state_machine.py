@@ -41,6 +41,7 @@ from app.core.config import Language, load_settings
 from app.db.circuits import SqlCircuits
 from app.db.engine import open_engine, reading, writing
 from app.db.ledger import SqlLedger
+from app.db.replays import SqlReplays
 from app.db.source import SqlSource
 from app.db.tables import LEDGER, attempt, circuit, delivery
 from app.demo.sample_data import generate
@@ -55,6 +56,7 @@ from app.domain.retry import RetrySchedule
 from app.domain.states import State
 from app.partners import Prepared
 from app.partners.basic import BASIC
+from app.services.bulk import Pacing
 from app.services.deliver import Deliver
 from app.services.gate import Gate
 from app.services.replay import Action, Replay, Verdict
@@ -755,7 +757,8 @@ class Machine(RuleBasedStateMachine):
         self._scanner = WatchedLedger(stage.engine, stage.source, self._clock)
         self._rescue = Rescue(self._scanner, self._judge, self._clock, CLAIM_SECONDS)
         limits = ScanLimits(batch=2, queued=4, reoffer_after=REOFFER)
-        self._scan = Scan(self._scanner, self._rescue, make_gate(stage, self._clock), self._clock, limits)
+        pacing = Pacing(SqlReplays(stage.engine, self._clock), self._clock)
+        self._scan = Scan(self._scanner, self._rescue, pacing, make_gate(stage, self._clock), self._clock, limits)
         circuits = SqlCircuits(stage.engine, self._clock)
         self._replay = Replay(SqlLedger(stage.engine, stage.source, self._clock), circuits, Language.VI)
         self._names = count(1)

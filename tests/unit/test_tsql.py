@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,23 +30,44 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlglot import exp
 
 from app.core.config import load_settings
-from app.db import attempt_log, audit, circuits, examine_sql, ledger, source, tables, users
+from app.db import (
+    attempt_log,
+    audit,
+    circuits,
+    examine_sql,
+    ledger,
+    listing,
+    reconciliation,
+    refusals,
+    replays,
+    source,
+    tables,
+    tallies,
+    users,
+)
 from app.db.attempt_log import SqlAttemptLog
 from app.db.audit import SqlAudit
 from app.db.circuits import SqlCircuits
 from app.db.engine import MOST_PARAMETERS
 from app.db.examine_sql import SqlExamination
 from app.db.ledger import SqlLedger
+from app.db.listing import SqlListing, begins
 from app.db.migrate import VERSION_TABLE, upgrade
+from app.db.reconciliation import SqlReconciliation
+from app.db.refusals import SqlRefusals
+from app.db.replays import SqlReplays
 from app.db.source import SqlSource, create_source_tables
+from app.db.tallies import SqlTallies
 from app.db.users import SqlUsers
 from app.documents import ALL_KINDS, PHIEU_NHAP, SOURCE, DocumentKind
-from app.domain.audit import AuditFilter, AuditPlace
 from app.domain.decide import Decision
 from app.domain.deliveries import Attempt, Selection, Settlement
 from app.domain.diagnosis import Verdict
 from app.domain.errors import ErrorCode, Problem
+from app.domain.listing import AuditFilter, Filter, Sort, Turn
 from app.domain.outcomes import Accepted, Rejected
+from app.domain.reconciliation import Fate
+from app.domain.replays import Pace, ReplayState
 from app.domain.states import CLOSED, OPERATOR_RETRY, RESOLVE_ACCEPTED, SOURCE_STATUS, State
 from app.domain.users import Role
 from app.wiring import Gateway
@@ -59,6 +80,11 @@ MODULES: dict[type, ModuleType] = {
     SqlExamination: examine_sql,
     SqlAudit: audit,
     SqlUsers: users,
+    SqlListing: listing,
+    SqlReconciliation: reconciliation,
+    SqlRefusals: refusals,
+    SqlReplays: replays,
+    SqlTallies: tallies,
 }
 SPEAKING = tuple(MODULES.values())
 FILES = {str(Path(str(module.__file__))): module for module in SPEAKING}
@@ -153,10 +179,13 @@ class Exercise:
             self.rescue(kind)
             self.operate(kind)
             self.report(kind)
+        self.list()
+        self.group_refusals()
+        self.replay()
+        self.tally()
         self.keep_log()
         self.break_circuits()
         self.let_in()
-        self.read_audit()
         self.examine()
 
     def examine(self) -> None:
@@ -279,6 +308,60 @@ class Exercise:
     def report(self, kind: DocumentKind) -> None:
         self.call(self.ledger, "get", kind, CODES[2])
         self.call(self.ledger, "audit_of", kind, CODES[2])
+        books = SqlReconciliation(self.gateway.engine)
+        day = self.clock.now().date()
+        self.call(books, "balances", kind, day, day, "CS01")
+        for fate, when in product(Fate, (day, None)):
+            self.call(books, "documents", kind, when, "CS01" if when else "", fate, "", MOST)
+
+    def list(self) -> None:
+        """Every order, forwards and backwards, by both ways to a page."""
+        ledger, audit = SqlListing(self.gateway.engine), SqlAudit(self.gateway.engine, self.clock)
+        now = self.clock.now()
+        day = now.date()
+        wide = Filter(date_from=day, date_to=day, facility="CS01", code_prefix="PN", ever_failed=True)
+        rare = Filter("hoa_don", tuple(State), "CS01", day, day, "refused", "no such cause", True, "PN1", "PN")
+        refused = Filter(states=(State.REJECTED, State.PARKED))
+        lists = (Filter(), Filter(code_prefix="PN"), wide, refused, Filter(error_code="refused"), rare)
+        values = {Sort.CHANGED: now, Sort.DUE: now, Sort.DATE: day, Sort.CODE: None}
+        with patched(listing, NARROW=2):
+            for wanted, sort, backwards in product(lists, Sort, (False, True)):
+                for value in (values[sort], None) if sort is Sort.DATE else (values[sort],):
+                    turn = Turn((value, CODES[5], "hoa_don"), backwards)
+                    self.call(ledger, "deliveries", wanted, sort, turn, MOST)
+                self.call(ledger, "count", wanted, MOST)
+        self.call(ledger, "deliveries", Filter(code=CODES[1]), Sort.DATE, Turn((day, CODES[5], "hoa_don")), MOST)
+        self.call(ledger, "count", Filter(code=CODES[1]), MOST)
+        self.call(audit, "note", who="lan", action="names", kind="hoa_don", code=CODES[0], why="khách hỏi")
+        for backwards in (False, True):
+            wanted = AuditFilter("lan", "names", "hoa_don", CODES[0], now, now + timedelta(days=1))
+            self.call(audit, "entries", wanted, Turn((now, TOKEN, ""), backwards), MOST)
+
+    def group_refusals(self) -> None:
+        book = SqlRefusals(self.gateway.engine)
+        (group, *_) = self.call(book, "groups").groups
+        self.call(book, "counts", group.cause, [self.clock.now(), self.later])
+
+    def replay(self) -> None:
+        store = SqlReplays(self.gateway.engine, self.clock)
+        said = {"who": "lan", "why": "sai số lô"}
+        every = Selection(kind="hoa_don", codes=tuple(CODES), cause=None)
+        made = self.call(store, "create", "sự cố", every, OPERATOR_RETRY, Pace(100, 1000), **said)
+        assert made.documents == MOST - 2
+        assert [each.name for each in self.call(store, "running")] == ["sự cố"]
+        assert self.call(store, "count_queued", MOST) >= 0
+        assert self.call(store, "release", made, MOST) is not None
+        assert self.call(store, "progress", "sự cố").under_way == MOST - 2
+        assert len(self.call(store, "items", "sự cố", 0, MOST)) == MOST - 2
+        self.call(store, "get", "sự cố")
+        self.call(store, "all", MOST)
+        self.call(store, "change", "sự cố", [ReplayState.FINISHED], ReplayState.ABORTED, action="replay_abort", **said)
+
+    def tally(self) -> None:
+        counts = SqlTallies(self.gateway.engine, self.clock)
+        self.call(counts, "hours", self.clock.now())
+        self.clock.forward(hours=2)
+        assert self.call(counts, "compact") > 0
 
     def keep_log(self) -> None:
         assert self.call(self.log, "measure", self.clock.now() - timedelta(days=1))
@@ -329,11 +412,14 @@ class Exercise:
         with self.gateway.engine.begin() as connection:
             connection.execute(insert(tables.secret).values(name=name, value="một khóa"))
 
-    def read_audit(self) -> None:
-        wanted = AuditFilter(who="lan", action="park", kind="hoa_don", code=CODES[2])
-        newest = self.call(self.gateway.audit, "page", wanted, None, 10)
-        assert len(newest) == 1
-        self.call(self.gateway.audit, "page", AuditFilter(), AuditPlace(newest[0].at, newest[0].id), MOST)
+
+@contextmanager
+def patched(module: ModuleType, **values: Any) -> Iterator[None]:
+    """A module with other constants."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setattr(module, name, value)
+        yield
 
 
 @contextmanager
@@ -510,6 +596,15 @@ def test_limits_are_written_as_sql_server_writes_them(statements: list[Statement
     ] == []
     assert [written for written in limited if written not in walked and "SELECT TOP" not in written] == []
     assert [written for written in limited if "LIMIT" in written] == []
+
+
+def test_codes_that_begin_so_are_a_range_for_either_database() -> None:
+    """SQL Server makes a range of a LIKE by its own collation; wildcards in a code are escaped."""
+    code = tables.delivery.c.code
+    like = str(begins(code, "PN%", sqlite=False).compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
+    assert like == "hermes_delivery.code LIKE N'PN/%' + '%' ESCAPE '/'"
+    between_them = str(begins(code, "PN%", sqlite=True))
+    assert between_them == "hermes_delivery.code >= :code_1 AND hermes_delivery.code <= :code_2"
 
 
 # ---- what the login needs -------------------------------------------------------------------------------

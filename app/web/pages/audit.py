@@ -1,6 +1,5 @@
 """Who did what, to what, when and why."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -8,8 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from app.documents import ALL_KINDS
-from app.domain.audit import AuditEntry, AuditFilter, AuditPlace
-from app.domain.errors import InputError
+from app.domain.listing import AuditFilter
 from app.domain.users import Role
 from app.web.area import Area
 from app.web.formats import ACTIONS
@@ -19,43 +17,22 @@ from app.web.page import Page, requires
 router = APIRouter()
 AREA = Area(router, path="/audit", label=N_("Audit"))
 
-ROWS = 50
-BAD_PLACE = N_("The address names no place in this list.")
 Text = Annotated[str, Query(max_length=100)]
+Cursor = Annotated[str, Query(max_length=1000)]
 
 
 @router.get("/audit")
 def audit(
-    who: Text = "", action: Text = "", kind: Text = "", code: Text = "", behind: Text = "",
+    who: Text = "", action: Text = "", kind: Text = "", code: Text = "", cursor: Cursor = "",
     page: Page = requires(Role.VIEWER),
 ) -> Response:  # fmt: skip
     """A page of the audit, newest first."""
-    wanted = AuditFilter(who=who.strip(), action=action, kind=kind, code=code.strip())
-    try:
-        place = _place(behind) if behind else None
-    except ValueError:
-        raise InputError(BAD_PLACE) from None
-    found = page.console.gateway.audit.page(wanted, place, ROWS + 1)
-    older = _address(wanted, found[ROWS - 1]) if len(found) > ROWS else None
+    given = {"who": who.strip(), "action": action, "kind": kind, "code": code.strip()}
+    narrowed = {name: value for name, value in given.items() if value}
+    wanted = AuditFilter(who.strip() or None, action or None, kind or None, code.strip() or None)
+    found = page.console.gateway.lists.audit(wanted, cursor=cursor or None)
+    older = None if found.next is None else f"/audit?{urlencode({**narrowed, 'cursor': found.next})}"
     return page.render(
-        "audit.html", entries=found[:ROWS], wanted=wanted, older=older, first=place is None,
+        "audit.html", entries=found.rows, wanted=given, older=older, first=not cursor,
         actions=list(ACTIONS), kinds=[each.name for each in ALL_KINDS],
     )  # fmt: skip
-
-
-def _place(text: str) -> AuditPlace:
-    """`2026-11-20T01:00:00+00:00~id`. Raises ValueError."""
-    at, _, entry_id = text.partition("~")
-    moment = datetime.fromisoformat(at)
-    if moment.tzinfo is None:
-        raise ValueError("a moment without its offset")
-    try:
-        return AuditPlace(moment.astimezone(UTC), entry_id)
-    except OverflowError as error:
-        raise ValueError("not a moment") from error
-
-
-def _address(wanted: AuditFilter, last: AuditEntry) -> str:
-    names = AuditFilter.__dataclass_fields__
-    given = {name: getattr(wanted, name) for name in names if getattr(wanted, name)}
-    return f"/audit?{urlencode({**given, 'behind': f'{last.at.isoformat()}~{last.id}'})}"

@@ -1,0 +1,186 @@
+"""story: everything about one document for whoever must understand it: what happens next, every try, the source rows
+as they are now, what of them differs from what was sent last, and the faults by line and field.
+
+Persons' names are masked in all of it, unless `names=True`: the caller audits that.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.core.config import Language
+from app.documents import DocumentKind, column_label
+from app.domain.deliveries import Attempt, Delivery
+from app.domain.kinds import Document
+from app.domain.redact import MASK, mask_name, mask_names
+from app.domain.states import State
+from app.domain.stories import Cell, Detail, Difference, LastSent, NextStep, SeenFault
+from app.partners import Endpoint, Invalid, Prepared
+from app.services.health import Health
+from app.services.ports import Source
+
+_ITEMS = "items"
+
+
+class Stories:
+    """Tells one document's story."""
+
+    def __init__(self, health: Health, source: Source, endpoints: Mapping[str, Endpoint], language: Language) -> None:
+        self._health = health
+        self._source = source
+        self._endpoints = endpoints
+        self._language = language
+
+    def tell(self, kind: DocumentKind, code: str, *, names: bool = False) -> Detail | None:
+        """The story of one document; None when it is not in the ledger. `names`: persons' names in clear, as far as
+        source and log have them."""
+        story = self._health.story(kind, code)
+        if story is None:
+            return None
+        document = self._source.load(kind, [story.delivery.code]).get(story.delivery.code)
+        endpoint = self._endpoints[kind.name]
+        bodies = [_body(attempt) for attempt in story.attempts]
+        prepared = None if document is None else endpoint.prepare(document)
+        difference = None
+        if document is not None:
+            difference = _difference(endpoint, story.attempts, bodies, prepared, names)
+        hidden = () if names else tuple(_names(kind, endpoint, document, bodies))
+        shown = document if document is None or names else _masked_document(kind, document)
+        return Detail(
+            delivery=_masked(story.delivery, hidden),
+            next_step=next_step(story.delivery),
+            attempts=tuple(_masked_attempt(each, hidden) for each in story.attempts),
+            log_complete=story.log_complete,
+            audit=story.audit,
+            header=() if shown is None else self._cells(shown.header),
+            lines=() if shown is None else tuple(self._cells(line) for line in shown.lines),
+            in_source=document is not None,
+            faults=tuple(_faults(prepared)),
+            last_faults=tuple(_logged_faults(story.attempts)),
+            difference=difference,
+        )
+
+    def _cells(self, row: Mapping[str, Any]) -> tuple[Cell, ...]:
+        return tuple(Cell(name, column_label(name, self._language.value), value) for name, value in row.items())
+
+
+def next_step(delivery: Delivery) -> NextStep:
+    """What happens to a delivery next, by itself or by a person."""
+    if delivery.state is State.SENDING:
+        return NextStep.RUNNING
+    if delivery.due_at is not None:
+        return NextStep.DUE
+    if delivery.state is State.UNKNOWN:
+        return NextStep.RESOLVE
+    return NextStep.NOTHING if delivery.state is State.ACCEPTED else NextStep.PERSON
+
+
+def _body(attempt: Attempt) -> dict[str, Any] | None:
+    """The request as the log kept it; None where it kept none, or only its beginning."""
+    written = attempt.record.get("request", {}).get("body")
+    if not isinstance(written, str):
+        return None
+    try:
+        body = json.loads(written)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _names(
+    kind: DocumentKind, endpoint: Endpoint, document: Document | None, bodies: Iterable[dict[str, Any] | None]
+) -> Iterator[str]:
+    """Every person's name that may stand somewhere in the story."""
+    if document is not None:
+        yield from (str(document.header[name]) for name in kind.personal_columns if document.header.get(name))
+    for body in bodies:
+        for name in endpoint.personal_names:
+            if body is not None and isinstance(body.get(name), str):
+                yield body[name]
+
+
+def _masked_document(kind: DocumentKind, document: Document) -> Document:
+    personal = {name: document.header[name] for name in kind.personal_columns if document.header.get(name)}
+    header = {**document.header, **{name: mask_name(str(value)) for name, value in personal.items()}}
+    hidden = [str(value) for value in personal.values()]
+    masked = {name: mask_names(each, hidden) if isinstance(each, str) else each for name, each in header.items()}
+    return replace(document, header={**masked, **{name: mask_name(str(value)) for name, value in personal.items()}})
+
+
+def _masked(delivery: Delivery, hidden: Sequence[str]) -> Delivery:
+    if not delivery.error_message:
+        return delivery
+    return replace(delivery, error_message=mask_names(delivery.error_message, hidden))
+
+
+def _masked_attempt(attempt: Attempt, hidden: Sequence[str]) -> Attempt:
+    return replace(attempt, record=_masked_value(attempt.record, hidden)) if hidden else attempt
+
+
+def _masked_value(value: Any, hidden: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        return mask_names(value, hidden)
+    if isinstance(value, dict):
+        return {name: _masked_value(each, hidden) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_masked_value(each, hidden) for each in value]
+    return value
+
+
+def _faults(prepared: Prepared | Invalid | None) -> Iterator[SeenFault]:
+    if isinstance(prepared, Invalid):
+        for fault in prepared.faults:
+            yield SeenFault(fault.line, fault.field, fault.message)
+
+
+def _logged_faults(attempts: Sequence[Attempt]) -> Iterator[SeenFault]:
+    """What Hermes' own check found at the last try."""
+    if attempts:
+        for fault in attempts[-1].record.get("faults", ()):
+            yield SeenFault(fault["line"], fault["field"], fault["message"])
+
+
+def _difference(
+    endpoint: Endpoint,
+    attempts: Sequence[Attempt],
+    bodies: Sequence[dict[str, Any] | None],
+    prepared: Prepared | Invalid | None,
+    names: bool,
+) -> LastSent | None:
+    """What would be sent now beside what was sent last; None where the log has no request or the document is not fit
+    to be sent."""
+    sent = next(((a, b) for a, b in zip(reversed(attempts), reversed(bodies), strict=True) if b is not None), None)
+    if sent is None or not isinstance(prepared, Prepared):
+        return None
+    attempt, body = sent
+    now = json.loads(prepared.body)
+    for name in endpoint.personal_names:
+        # A name that the log masked can only be compared masked; in clear it is for those who may see it.
+        if not names or MASK in str(body.get(name)):
+            body, now = _with_mask(body, name), _with_mask(now, name)
+    changes = tuple(_changes(endpoint, body, now))
+    return LastSent(attempt.started_at, attempt.revision, changes)
+
+
+def _with_mask(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value = body.get(name)
+    return {**body, name: mask_name(value)} if isinstance(value, str) and MASK not in value else body
+
+
+def _changes(endpoint: Endpoint, sent: dict[str, Any], now: dict[str, Any]) -> Iterator[Difference]:
+    labels = endpoint.wire_labels
+    for name in dict.fromkeys([*now, *sent]):
+        if name != _ITEMS and sent.get(name) != now.get(name):
+            yield Difference(None, name, labels.get(name, name), sent.get(name), now.get(name))
+    before, after = (_lines(each.get(_ITEMS)) for each in (sent, now))
+    for number in range(max(len(before), len(after))):
+        old = before[number] if number < len(before) else {}
+        new = after[number] if number < len(after) else {}
+        for name in dict.fromkeys([*new, *old]):
+            if old.get(name) != new.get(name):
+                yield Difference(number + 1, name, labels.get(name, name), old.get(name), new.get(name))
+
+
+def _lines(items: Any) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
