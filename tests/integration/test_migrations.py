@@ -32,6 +32,7 @@ from app.db.source import SqlSource, create_source_tables
 from app.db.tables import LEDGER
 from app.documents import PHIEU_NHAP, SOURCE
 from app.domain.errors import HermesError, SchemaError
+from tests.databases import schema_of
 
 LEDGER_TABLES = set(LEDGER.tables)
 SCRIPTS: dict[str, Callable[[str], str]] = {"ledger": ledger_script, "source": source_script}
@@ -48,11 +49,6 @@ def engine(database_url: str) -> Iterator[Engine]:
 def say_version(engine: Engine, version: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = :version"), {"version": version})  # noqa: S608
-
-
-def schema_of(engine: Engine) -> list[Any]:
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text("SELECT type, name, sql FROM sqlite_master ORDER BY 2"))]
 
 
 # ---- upgrading ------------------------------------------------------------------------------------------

@@ -1,0 +1,195 @@
+"""The database a test runs on: an SQLite file of its own, or a database on the SQL Server that the tester names.
+
+Tests that take the fixture `database` (or one built on it) run on both. Without HERMES_TEST_MSSQL_URL those on SQL
+Server are reported as not run.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from app.core.config import load_settings
+from app.db.engine import open_engine
+from app.db.migrate import upgrade
+from app.db.source import create_source_tables
+from app.db.tables import LEDGER
+from app.documents import SOURCE
+
+MSSQL_URL = os.environ.get("HERMES_TEST_MSSQL_URL")
+"""A SQL Server to test on as well: a SQLAlchemy URL. Read here: tests see no setting of this machine."""
+
+ON_MSSQL = pytest.param(
+    "mssql",
+    marks=pytest.mark.skipif(not MSSQL_URL, reason="not run on SQL Server: HERMES_TEST_MSSQL_URL is not set"),
+)
+DATABASES = ["sqlite", ON_MSSQL]
+only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+only_mssql = pytest.mark.parametrize("database", [ON_MSSQL], indirect=True)
+
+_SYSTEM = {"master", "msdb", "tempdb", "model"}
+_OBJECTS = text(
+    "SELECT o.type AS kind, s.name AS owner, o.name AS name, c.name AS col, t.name AS type, c.max_length AS length"
+    " FROM sys.objects o JOIN sys.schemas s ON s.schema_id = o.schema_id"
+    " LEFT JOIN sys.columns c ON c.object_id = o.object_id"
+    " LEFT JOIN sys.types t ON t.user_type_id = c.user_type_id"
+    " WHERE o.type IN ('U', 'V', 'TR') AND o.is_ms_shipped = 0"
+)
+
+_DEFAULT_OF = text(
+    "SELECT d.name FROM sys.default_constraints d"
+    " JOIN sys.columns c ON c.object_id = d.parent_object_id AND c.column_id = d.parent_column_id"
+    " WHERE d.parent_object_id = OBJECT_ID(:table) AND c.name = :column"
+)
+
+
+@cache
+def _empty_file() -> bytes:
+    """Made once, since that takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "hermes.db"
+        _create_tables(f"sqlite:///{file}")
+        return file.read_bytes()
+
+
+def _create_tables(url: str) -> None:
+    engine = open_engine(load_settings(source_database_url=url))
+    upgrade(engine)
+    create_source_tables(engine)
+    engine.dispose()
+
+
+class SqliteDatabase:
+    """A file that does not exist yet."""
+
+    name = "sqlite"
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "hermes.db"
+        self.url = f"sqlite:///{self._file}"
+
+    def clear(self) -> None:
+        """It has nothing in it."""
+
+    def make_ready(self) -> None:
+        """Give it ledger and source tables, all empty."""
+        self._file.write_bytes(_empty_file())
+
+
+class MssqlDatabase:
+    """A database made for this run of the tests, and dropped at its end; each test finds it as it asks for it."""
+
+    name = "mssql"
+
+    def __init__(self, given: str) -> None:
+        self._given = make_url(given)
+        self._own = f"hermes_test_{uuid4().hex[:12]}"
+        self._ready: frozenset[tuple[Any, ...]] = frozenset()
+        self._url = self._given.set(database=self._own)
+        try:
+            self.outside(f"CREATE DATABASE {self._own}")
+        except DBAPIError as refusal:
+            self._url = self._borrowed(refusal)
+        self._engine = create_engine(self._url, poolclass=NullPool)
+
+    def _borrowed(self, refusal: DBAPIError) -> URL:
+        """The database of the given address, where no other may be created: only one without any table."""
+        if not self._given.database or self._given.database in _SYSTEM:
+            raise RuntimeError(f"HERMES_TEST_MSSQL_URL: this login may not create a database: {refusal.orig}")
+        engine = create_engine(self._given, poolclass=NullPool)
+        with engine.connect() as connection:
+            if connection.execute(_OBJECTS).first() is not None:
+                raise RuntimeError(
+                    f"HERMES_TEST_MSSQL_URL: this login may not create a database ({refusal.orig}), and "
+                    f"{self._given.database} is not empty: tests would drop what is in it."
+                )
+        return self._given
+
+    @property
+    def url(self) -> str:
+        """Its address, password included."""
+        return self._url.render_as_string(hide_password=False)
+
+    def clear(self) -> None:
+        """Drop whatever is in it."""
+        with self._engine.begin() as connection:
+            _drop_all(connection)
+
+    def make_ready(self) -> None:
+        """Leave it with ledger and source tables, all empty: quickly where the last test left them whole."""
+        with self._engine.begin() as connection:
+            if self._ready and _shape(connection) == self._ready:
+                for table in (*reversed(SOURCE.sorted_tables), *LEDGER.sorted_tables):
+                    connection.exec_driver_sql(f"DELETE FROM {table.name}")  # noqa: S608
+                return
+            _drop_all(connection)
+        _create_tables(self.url)
+        with self._engine.begin() as connection:
+            self._ready = _shape(connection)
+
+    def outside(self, *statements: str, database: str = "master") -> None:
+        """Run statements on the server by the given login, each in a transaction of its own."""
+        engine = create_engine(self._given.set(database=database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    def drop(self) -> None:
+        """End what still uses it, and remove it."""
+        if self._url.database != self._own:
+            self.clear()
+            return
+        self.outside(f"DROP DATABASE {self._own}")
+
+
+def _shape(connection: Connection) -> frozenset[tuple[Any, ...]]:
+    return frozenset(tuple(row) for row in connection.execute(_OBJECTS))
+
+
+def _drop_all(connection: Connection) -> None:
+    found = {(str(row.kind).strip(), row.owner, row.name) for row in connection.execute(_OBJECTS)}
+    tables = {name for kind, _, name in found if kind == "U"}
+    ours = [table.name for table in reversed(SOURCE.sorted_tables) if table.name in tables]
+    for kind, word in (("TR", "TRIGGER"), ("V", "VIEW")):
+        for _, owner, name in sorted(each for each in found if each[0] == kind):
+            connection.exec_driver_sql(f"DROP {word} [{owner}].[{name}]")
+    owners = {name: owner for kind, owner, name in found if kind == "U"}
+    for name in [*ours, *sorted(tables - set(ours))]:
+        connection.exec_driver_sql(f"DROP TABLE [{owners[name]}].[{name}]")
+
+
+def schema_of(engine: Engine) -> list[tuple[Any, ...]]:
+    """All that is in a database: equal when nothing was changed in between."""
+    asked = text("SELECT type, name, sql FROM sqlite_master") if engine.dialect.name == "sqlite" else _OBJECTS
+    with engine.connect() as connection:
+        return sorted((tuple(row) for row in connection.execute(asked)), key=repr)
+
+
+def rename_table(engine: Engine, name: str, new_name: str) -> None:
+    """As the customer's DBA would."""
+    renamed = f"ALTER TABLE {name} RENAME TO {new_name}"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            renamed if engine.dialect.name == "sqlite" else f"EXEC sp_rename '{name}', '{new_name}'"
+        )
+
+
+def drop_column(engine: Engine, table: Table, column: str) -> None:
+    """With the indexes and the default that need it."""
+    indexes = [index.name for index in table.indexes if column in index.columns]
+    with engine.begin() as connection:
+        on_table = "" if engine.dialect.name == "sqlite" else f" ON {table.name}"
+        for name in indexes:
+            connection.exec_driver_sql(f"DROP INDEX {name}{on_table}")
+        if engine.dialect.name != "sqlite":
+            found = connection.execute(_DEFAULT_OF, {"table": table.name, "column": column})
+            for default in found.scalars().all():
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP CONSTRAINT [{default}]")
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP COLUMN {column}")
