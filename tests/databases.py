@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from app.core.config import load_settings
+from app.db import drivers
 from app.db.engine import open_engine
 from app.db.migrate import upgrade
 from app.db.source import create_source_tables
@@ -35,14 +36,12 @@ only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 only_mssql = pytest.mark.parametrize("database", [ON_MSSQL], indirect=True)
 
 _SYSTEM = {"master", "msdb", "tempdb", "model"}
-_OBJECTS = text(
-    "SELECT o.type AS kind, s.name AS owner, o.name AS name, c.name AS col, t.name AS type, c.max_length AS length"
-    " FROM sys.objects o JOIN sys.schemas s ON s.schema_id = o.schema_id"
-    " LEFT JOIN sys.columns c ON c.object_id = o.object_id"
-    " LEFT JOIN sys.types t ON t.user_type_id = c.user_type_id"
-    " WHERE o.type IN ('U', 'V', 'TR') AND o.is_ms_shipped = 0"
+_TABLES = text("SELECT TABLE_TYPE AS kind, TABLE_SCHEMA AS owner, TABLE_NAME AS name FROM INFORMATION_SCHEMA.TABLES")
+_COLUMNS = text(
+    "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH, IS_NULLABLE"
+    " FROM INFORMATION_SCHEMA.COLUMNS"
 )
-
+_TRIGGERS = text("SELECT name FROM sys.triggers")
 _DEFAULT_OF = text(
     "SELECT d.name FROM sys.default_constraints d"
     " JOIN sys.columns c ON c.object_id = d.parent_object_id AND c.column_id = d.parent_column_id"
@@ -97,15 +96,15 @@ class MssqlDatabase:
             self.outside(f"CREATE DATABASE {self._own}")
         except DBAPIError as refusal:
             self._url = self._borrowed(refusal)
-        self._engine = create_engine(self._url, poolclass=NullPool)
+        self._engine = _engine(self._url)
 
     def _borrowed(self, refusal: DBAPIError) -> URL:
         """The database of the given address, where no other may be created: only one without any table."""
         if not self._given.database or self._given.database in _SYSTEM:
             raise RuntimeError(f"HERMES_TEST_MSSQL_URL: this login may not create a database: {refusal.orig}")
-        engine = create_engine(self._given, poolclass=NullPool)
+        engine = _engine(self._given)
         with engine.connect() as connection:
-            if connection.execute(_OBJECTS).first() is not None:
+            if connection.execute(_TABLES).first() is not None:
                 raise RuntimeError(
                     f"HERMES_TEST_MSSQL_URL: this login may not create a database ({refusal.orig}), and "
                     f"{self._given.database} is not empty: tests would drop what is in it."
@@ -136,7 +135,7 @@ class MssqlDatabase:
 
     def outside(self, *statements: str, database: str = "master") -> None:
         """Run statements on the server by the given login, each in a transaction of its own."""
-        engine = create_engine(self._given.set(database=database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        engine = _engine(self._given.set(database=database), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)
@@ -149,26 +148,33 @@ class MssqlDatabase:
         self.outside(f"DROP DATABASE {self._own}")
 
 
+def _engine(url: URL, **options: Any) -> Engine:
+    drivers.register()
+    return create_engine(url, poolclass=NullPool, **options)
+
+
 def _shape(connection: Connection) -> frozenset[tuple[Any, ...]]:
-    return frozenset(tuple(row) for row in connection.execute(_OBJECTS))
+    """Tables, views, columns and triggers: in plain questions, which every server answers quickly."""
+    return frozenset(tuple(row) for asked in (_TABLES, _COLUMNS, _TRIGGERS) for row in connection.execute(asked))
 
 
 def _drop_all(connection: Connection) -> None:
-    found = {(str(row.kind).strip(), row.owner, row.name) for row in connection.execute(_OBJECTS)}
-    tables = {name for kind, _, name in found if kind == "U"}
+    found = connection.execute(_TABLES).all()
+    for row in found:
+        if row.kind == "VIEW":
+            connection.exec_driver_sql(f"DROP VIEW [{row.owner}].[{row.name}]")
+    tables = {row.name: row.owner for row in found if row.kind != "VIEW"}
     ours = [table.name for table in reversed(SOURCE.sorted_tables) if table.name in tables]
-    for kind, word in (("TR", "TRIGGER"), ("V", "VIEW")):
-        for _, owner, name in sorted(each for each in found if each[0] == kind):
-            connection.exec_driver_sql(f"DROP {word} [{owner}].[{name}]")
-    owners = {name: owner for kind, owner, name in found if kind == "U"}
-    for name in [*ours, *sorted(tables - set(ours))]:
-        connection.exec_driver_sql(f"DROP TABLE [{owners[name]}].[{name}]")
+    for name in [*ours, *(each for each in tables if each not in ours)]:
+        connection.exec_driver_sql(f"DROP TABLE [{tables[name]}].[{name}]")
 
 
 def schema_of(engine: Engine) -> list[tuple[Any, ...]]:
     """All that is in a database: equal when nothing was changed in between."""
-    asked = text("SELECT type, name, sql FROM sqlite_master") if engine.dialect.name == "sqlite" else _OBJECTS
     with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            return sorted(_shape(connection), key=repr)
+        asked = text("SELECT type, name, sql FROM sqlite_master")
         return sorted((tuple(row) for row in connection.execute(asked)), key=repr)
 
 

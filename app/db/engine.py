@@ -26,6 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql import Executable
 
 from app.core.config import Settings
+from app.db import drivers
 from app.domain.errors import ConfigError, DatabaseUnavailable, RowRefused, SchemaError
 
 P = ParamSpec("P")
@@ -33,9 +34,6 @@ T = TypeVar("T")
 
 MOST_PARAMETERS = 1000
 """Codes bound in one statement; SQL Server takes 2,100 parameters in all."""
-
-OLDEST_SQL_SERVER = (13,)
-"""SQL Server 2016: what a server that does not tell its version is taken for."""
 
 _LOGIN_TIMEOUT = 103
 """ODBC's SQL_ATTR_LOGIN_TIMEOUT."""
@@ -86,6 +84,7 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
         options |= {"connect_args": {"login_timeout": connect, "timeout": query}}
     else:
         options |= {"connect_args": {"timeout": query, "attrs_before": {_LOGIN_TIMEOUT: connect}}}
+    drivers.register()
     try:
         engine = create_engine(url, **options)
     except ImportError as error:
@@ -93,8 +92,6 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
             f"The database driver {driver} cannot be loaded: {error}. Install the libraries it needs "
             "(docs/howto/use-sql-server.md), or use the default driver: leave MSSQL_DRIVER empty."
         ) from error
-    # The dialects read `@@version`, and break on what is not "Microsoft SQL Server": compatible servers say so there.
-    setattr(engine.dialect, "_get_server_version_info", _product_version)  # noqa: B010  a private name
     if driver == "pyodbc":
 
         @event.listens_for(engine, "connect")
@@ -102,12 +99,6 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
             connection.timeout = query
 
     return engine
-
-
-def _product_version(connection: Connection) -> tuple[int, ...]:
-    """The version a server of SQL Server's family declares, for instance (16, 0, 4135, 4)."""
-    said = connection.exec_driver_sql("SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128))").scalar()
-    return tuple(int(part) for part in re.findall(r"\d+", said or "")) or OLDEST_SQL_SERVER
 
 
 @contextmanager

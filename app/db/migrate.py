@@ -2,6 +2,7 @@
 
 from io import StringIO
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -10,14 +11,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 from sqlalchemy.dialects import mssql, sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.db.engine import patiently, reading, writing
 from app.documents import SOURCE
-from app.domain.errors import SchemaError
+from app.domain.errors import HermesError, SchemaError
 
 VERSION_TABLE = "hermes_schema_version"
 DIALECTS: dict[str, type[Dialect]] = {"mssql": mssql.dialect, "sqlite": sqlite.dialect}
+
+_ALEMBIC = Lock()
+"""Alembic keeps what it works on in globals: one thread at a time."""
 
 
 @patiently
@@ -27,8 +32,12 @@ def upgrade(engine: Engine) -> None:
     found = current_version(engine)
     if found is not None:
         _require_known(found)
-    with writing(engine) as connection:
-        command.upgrade(_config(connection=connection), "head")
+    try:
+        with _ALEMBIC, writing(engine) as connection:
+            command.upgrade(_config(connection=connection), "head")
+    except (DBAPIError, HermesError):
+        if current_version(engine) != latest_version():  # else another process did it in the meantime
+            raise
 
 
 def ledger_script(dialect: str) -> str:

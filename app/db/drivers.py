@@ -1,0 +1,165 @@
+"""SQLAlchemy's dialects for SQL Server's drivers, with what Hermes needs told to each driver.
+
+All: the server's version is asked in the way that compatible servers answer, too.
+mssql-python: every parameter is bound with its column's type. Left to itself the driver takes the type of a whole array
+from its longest text: as varchar, if that is ASCII, whatever the others are; and it asks the server for the type of
+each NULL, a round trip every time.
+pymssql: rows of a bulk statement go in batches; a rollback after the server rolled back by itself is no error.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.mssql.mssqlpython import MSDialect_mssqlpython
+from sqlalchemy.dialects.mssql.pymssql import MSDialect_pymssql
+from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
+from sqlalchemy.types import NULLTYPE, TypeDecorator, TypeEngine
+
+MOST_BOUND = 2000
+"""Parameters in one statement; SQL Server takes 2,100 with those that drivers add."""
+
+OLDEST_SQL_SERVER = (13,)
+"""SQL Server 2016: what a server that does not tell its version is taken for."""
+
+_NO_TRANSACTION = 3903
+_ROWS_AT_ONCE = 100
+_LONGEST_SHORT_TEXT = 4000
+
+# ODBC's codes of SQL types, with the size and the digits to declare.
+_BIT = (-7, 1, 0)
+_INTEGER = (4, 10, 0)
+_BIGINT = (-5, 19, 0)
+_FLOAT = (8, 53, 0)
+_TIMESTAMP = (93, 26, 6)
+_DATE = (91, 10, 0)
+_WVARCHAR = -9
+_DECIMAL = 3
+_TOO_MUCH_FOR_INTEGER = 2**31
+
+
+def register() -> None:
+    """Make SQLAlchemy use these dialects from now on."""
+    for name, dialect in (("mssqlpython", MssqlPython), ("pymssql", Pymssql), ("pyodbc", Pyodbc)):
+        registry.register(f"mssql.{name}", __name__, dialect.__name__)
+
+
+class _Mssql:
+    """What the three have in common."""
+
+    supports_comments = False
+    insertmanyvalues_max_parameters = MOST_BOUND
+
+    def __init__(self, **options: Any) -> None:
+        # Asked of the server otherwise, with a function that compatible servers do not have.
+        super().__init__(**{"supports_comments": False, **options})
+
+    def _get_server_version_info(self, connection: Connection) -> tuple[int, ...]:
+        """The version a server of SQL Server's family declares, for instance (16, 0, 4135, 4)."""
+        asked = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128))"
+        said = connection.exec_driver_sql(asked).scalar()
+        return tuple(int(part) for part in re.findall(r"\d+", said or "")) or OLDEST_SQL_SERVER
+
+
+class Pyodbc(_Mssql, MSDialect_pyodbc):
+    """Whatever ODBC driver is installed."""
+
+    supports_statement_cache = True
+
+
+class Pymssql(_Mssql, MSDialect_pymssql):
+    """FreeTDS; parameters are written into the statement."""
+
+    supports_statement_cache = True
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """So many rows in each batch, not one."""
+        cursor.executemany(statement, parameters, batch_size=_ROWS_AT_ONCE)
+
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        """Roll back. pymssql knows by the English message alone that the server has done so by itself."""
+        try:
+            super().do_rollback(dbapi_connection)
+        except self.loaded_dbapi.Error:
+            raise
+        except Exception as error:
+            if getattr(error, "number", None) != _NO_TRANSACTION:
+                raise self.loaded_dbapi.OperationalError(*error.args) from error
+            with dbapi_connection.cursor() as cursor:
+                cursor.execute("BEGIN TRAN")
+
+
+class MssqlPython(_Mssql, MSDialect_mssqlpython):
+    """Microsoft's own."""
+
+    supports_statement_cache = True
+
+    def __init__(self, **options: Any) -> None:
+        # Parameters in their order: by name, the driver would search each statement for them.
+        super().__init__(**{"paramstyle": "qmark", **options})
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """With every parameter's type declared."""
+        cursor.setinputsizes(_declared([parameters], context))
+        super().do_execute(cursor, statement, parameters, context)
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """With every parameter's type declared."""
+        cursor.setinputsizes(_declared(parameters, context))
+        super().do_executemany(cursor, statement, parameters, context)
+
+
+def _declared(rows: Sequence[Sequence[Any]], context: Any) -> list[tuple[int, int, int]]:
+    """The ODBC types of a statement's parameters, in their order."""
+    types = _column_types(context, len(rows[0]))
+    return [_odbc_type(*each) for each in zip(types, zip(*rows, strict=True), strict=True)]
+
+
+def _column_types(context: Any, count: int) -> list[TypeEngine[Any]]:
+    """The types of what is bound, as far as SQLAlchemy knows them."""
+    compiled = getattr(context, "compiled", None)
+    types: list[TypeEngine[Any]] = []
+    for name in getattr(compiled, "positiontup", None) or ():
+        copies = len(context._expanded_parameters.get(name, (name,)))  # a list is written out
+        types += [compiled.binds[name].type] * copies
+    if types and count % len(types) == 0:  # rows of one INSERT stand one behind another
+        return types * (count // len(types))
+    return [NULLTYPE] * count
+
+
+def _odbc_type(column_type: TypeEngine[Any], values: Sequence[Any]) -> tuple[int, int, int]:
+    """What to declare for a parameter: by what its values are, and by its column's type where all are NULL."""
+    plain = column_type.impl_instance if isinstance(column_type, TypeDecorator) else column_type
+    python_type = next((type(value) for value in values if value is not None), None) or _python_type(plain)
+    if issubclass(python_type, bool):
+        return _BIT
+    if issubclass(python_type, int):
+        return _INTEGER if all(value is None or abs(value) < _TOO_MUCH_FOR_INTEGER for value in values) else _BIGINT
+    if issubclass(python_type, Decimal):
+        return (_DECIMAL, getattr(plain, "precision", None) or 38, getattr(plain, "scale", None) or 0)
+    if issubclass(python_type, float):
+        return _FLOAT
+    if issubclass(python_type, datetime):
+        return _TIMESTAMP
+    if issubclass(python_type, date):
+        return _DATE
+    return _text(getattr(plain, "length", None), values)
+
+
+def _python_type(column_type: TypeEngine[Any]) -> type:
+    try:
+        return column_type.python_type
+    except NotImplementedError:  # a type that nobody named: NULL fits any
+        return str
+
+
+def _text(length: int | None, values: Sequence[Any]) -> tuple[int, int, int]:
+    """nvarchar of the column's length, of 4,000 or (max): few lengths, so that the server keeps few plans."""
+    longest = max((len(value.encode("utf-16-le", "surrogatepass")) // 2 for value in values if value), default=0)
+    if length is not None and longest <= length:
+        return (_WVARCHAR, length, 0)
+    return (_WVARCHAR, _LONGEST_SHORT_TEXT if longest <= _LONGEST_SHORT_TEXT else 0, 0)
