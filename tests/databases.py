@@ -5,6 +5,8 @@ Server are reported as not run.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +24,7 @@ from app.db.engine import open_engine
 from app.db.migrate import upgrade
 from app.db.source import create_source_tables
 from app.db.tables import LEDGER
-from app.documents import SOURCE
+from app.documents import SOURCE, DocumentKind
 
 MSSQL_URL = os.environ.get("HERMES_TEST_MSSQL_URL")
 """A SQL Server to test on as well: a SQLAlchemy URL. Read here: tests see no setting of this machine."""
@@ -81,6 +83,14 @@ class SqliteDatabase:
         """Give it ledger and source tables, all empty."""
         self._file.write_bytes(_empty_file())
 
+    def engine(self, _number: int) -> Engine:
+        """Connections of its own for one of the test's gateways."""
+        return open_engine(load_settings(source_database_url=self.url))
+
+    def give_back(self, engine: Engine) -> None:
+        """The test is over."""
+        engine.dispose()
+
 
 class MssqlDatabase:
     """A database made for this run of the tests, and dropped at its end; each test finds it as it asks for it."""
@@ -91,6 +101,7 @@ class MssqlDatabase:
         self._given = make_url(given)
         self._own = f"hermes_test_{uuid4().hex[:12]}"
         self._ready: frozenset[tuple[Any, ...]] = frozenset()
+        self._engines: list[Engine] = []
         self._url = self._given.set(database=self._own)
         try:
             self.outside(f"CREATE DATABASE {self._own}")
@@ -133,6 +144,15 @@ class MssqlDatabase:
         with self._engine.begin() as connection:
             self._ready = _shape(connection)
 
+    def engine(self, number: int) -> Engine:
+        """Connections of its own for one of the test's gateways; those of the tests before, as new ones take time."""
+        while len(self._engines) <= number:
+            self._engines.append(open_engine(load_settings(source_database_url=self.url)))
+        return self._engines[number]
+
+    def give_back(self, engine: Engine) -> None:
+        """The test is over; the next one goes on with it."""
+
     def outside(self, *statements: str, database: str = "master") -> None:
         """Run statements on the server by the given login, each in a transaction of its own."""
         engine = _engine(self._given.set(database=database), isolation_level="AUTOCOMMIT")
@@ -140,8 +160,17 @@ class MssqlDatabase:
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
+    @contextmanager
+    def plainly(self) -> Iterator[Any]:
+        """A cursor of the driver, each batch in a transaction of its own: as an administrator's tool has it."""
+        engine = _engine(self._url, isolation_level="AUTOCOMMIT")
+        with closing(engine.raw_connection()) as connection:
+            yield connection.cursor()
+
     def drop(self) -> None:
-        """End what still uses it, and remove it."""
+        """Remove it."""
+        for engine in self._engines:
+            engine.dispose()
         if self._url.database != self._own:
             self.clear()
             return
@@ -160,13 +189,10 @@ def _shape(connection: Connection) -> frozenset[tuple[Any, ...]]:
 
 def _drop_all(connection: Connection) -> None:
     found = connection.execute(_TABLES).all()
-    for row in found:
-        if row.kind == "VIEW":
-            connection.exec_driver_sql(f"DROP VIEW [{row.owner}].[{row.name}]")
-    tables = {row.name: row.owner for row in found if row.kind != "VIEW"}
-    ours = [table.name for table in reversed(SOURCE.sorted_tables) if table.name in tables]
-    for name in [*ours, *(each for each in tables if each not in ours)]:
-        connection.exec_driver_sql(f"DROP TABLE [{tables[name]}].[{name}]")
+    ours = {table.name: position for position, table in enumerate(reversed(SOURCE.sorted_tables))}
+    # Ours first: they refer to each other in this order, and what tests add does not refer to them.
+    for row in sorted(found, key=lambda row: (row.kind != "VIEW", ours.get(row.name, len(ours)))):
+        connection.exec_driver_sql(f"DROP {'VIEW' if row.kind == 'VIEW' else 'TABLE'} [{row.owner}].[{row.name}]")
 
 
 def schema_of(engine: Engine) -> list[tuple[Any, ...]]:
@@ -183,7 +209,7 @@ def rename_table(engine: Engine, name: str, new_name: str) -> None:
     renamed = f"ALTER TABLE {name} RENAME TO {new_name}"
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            renamed if engine.dialect.name == "sqlite" else f"EXEC sp_rename '{name}', '{new_name}'"
+            renamed if engine.dialect.name == "sqlite" else f"EXEC sp_rename '{name}', '{new_name}', 'OBJECT'"
         )
 
 
@@ -199,3 +225,12 @@ def drop_column(engine: Engine, table: Table, column: str) -> None:
             for default in found.scalars().all():
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP CONSTRAINT [{default}]")
         connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP COLUMN {column}")
+
+
+def replace_header(engine: Engine, kind: DocumentKind) -> None:
+    """Drop a kind's header table, to which its lines refer on SQL Server, for another to be made."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {kind.lines.name}")
+        connection.exec_driver_sql(f"DROP TABLE {kind.header.name}")
+        columns = ", ".join(f"{name} {each.type.compile(engine.dialect)}" for name, each in kind.lines.c.items())
+        connection.exec_driver_sql(f"CREATE TABLE {kind.lines.name} ({columns})")

@@ -55,6 +55,9 @@ def create_samples(
 def script(
     dialect: Annotated[Dialect, typer.Option(help="For which database.")] = Dialect.MSSQL,
     source: Annotated[bool, typer.Option("--source", help="The source tables instead of the ledger.")] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Upgrade a ledger of this version; unset: there is none yet.")
+    ] = None,
 ) -> None:
     """Print the DDL instead of running it."""
-    typer.echo(source_script(dialect) if source else ledger_script(dialect), nl=False)
+    typer.echo(source_script(dialect) if source else ledger_script(dialect, start), nl=False)

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, insert
 
+from app.db.nvarchar import cut
 from app.db.tables import audit
 
 _LONGEST_NAME = 100
@@ -19,9 +20,9 @@ def record(
     entry = {
         "operation_id": str(uuid4()),
         "at": at,
-        "who": who[:_LONGEST_NAME],
+        "who": cut(who, _LONGEST_NAME),
         "action": action,
         "kind": kind,
-        "why": why[:_LONGEST_REASON],
+        "why": cut(why, _LONGEST_REASON),
     }
     connection.execute(insert(audit), [{"id": str(uuid4()), "code": code, **entry} for code in codes])

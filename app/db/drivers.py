@@ -20,6 +20,8 @@ from sqlalchemy.dialects.mssql.pymssql import MSDialect_pymssql
 from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
 from sqlalchemy.types import NULLTYPE, TypeDecorator, TypeEngine
 
+from app.db.nvarchar import units
+
 MOST_BOUND = 2000
 """Parameters in one statement; SQL Server takes 2,100 with those that drivers add."""
 
@@ -83,7 +85,7 @@ class Pymssql(_Mssql, MSDialect_pymssql):
     def do_rollback(self, dbapi_connection: Any) -> None:
         """Roll back. pymssql knows by the English message alone that the server has done so by itself."""
         try:
-            super().do_rollback(dbapi_connection)
+            dbapi_connection.rollback()
         except self.loaded_dbapi.Error:
             raise
         except Exception as error:
@@ -105,12 +107,12 @@ class MssqlPython(_Mssql, MSDialect_mssqlpython):
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """With every parameter's type declared."""
         cursor.setinputsizes(_declared([parameters], context))
-        super().do_execute(cursor, statement, parameters, context)
+        cursor.execute(statement, parameters)
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """With every parameter's type declared."""
         cursor.setinputsizes(_declared(parameters, context))
-        super().do_executemany(cursor, statement, parameters, context)
+        cursor.executemany(statement, parameters)
 
 
 def _declared(rows: Sequence[Sequence[Any]], context: Any) -> list[tuple[int, int, int]]:
@@ -121,7 +123,7 @@ def _declared(rows: Sequence[Sequence[Any]], context: Any) -> list[tuple[int, in
 
 def _column_types(context: Any, count: int) -> list[TypeEngine[Any]]:
     """The types of what is bound, as far as SQLAlchemy knows them."""
-    compiled = getattr(context, "compiled", None)
+    compiled: Any = getattr(context, "compiled", None)
     types: list[TypeEngine[Any]] = []
     for name in getattr(compiled, "positiontup", None) or ():
         copies = len(context._expanded_parameters.get(name, (name,)))  # a list is written out
@@ -159,7 +161,7 @@ def _python_type(column_type: TypeEngine[Any]) -> type:
 
 def _text(length: int | None, values: Sequence[Any]) -> tuple[int, int, int]:
     """nvarchar of the column's length, of 4,000 or (max): few lengths, so that the server keeps few plans."""
-    longest = max((len(value.encode("utf-16-le", "surrogatepass")) // 2 for value in values if value), default=0)
+    longest = max((units(value) for value in values if value), default=0)
     if length is not None and longest <= length:
         return (_WVARCHAR, length, 0)
     return (_WVARCHAR, _LONGEST_SHORT_TEXT if longest <= _LONGEST_SHORT_TEXT else 0, 0)

@@ -1,5 +1,6 @@
 """Creating and upgrading the ledger, and printing the DDL for a DBA who does it by hand."""
 
+import re
 from io import StringIO
 from pathlib import Path
 from threading import Lock
@@ -16,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.db.engine import patiently, reading, writing
 from app.documents import SOURCE
-from app.domain.errors import HermesError, SchemaError
+from app.domain.errors import HermesError, InputError, SchemaError
 
 VERSION_TABLE = "hermes_schema_version"
 DIALECTS: dict[str, type[Dialect]] = {"mssql": mssql.dialect, "sqlite": sqlite.dialect}
@@ -40,11 +41,18 @@ def upgrade(engine: Engine) -> None:
             raise
 
 
-def ledger_script(dialect: str) -> str:
-    """The DDL of the whole ledger, as `upgrade` would run it on an empty database."""
+def ledger_script(dialect: str, start: str | None = None) -> str:
+    """The DDL of the ledger as `upgrade` would run it: on a database without ledger, or on one of version `start`.
+
+    For SQL Server all of it is one transaction that takes itself back when anything fails or when the database is not
+    of that version. Raises InputError when there is no such version.
+    """
+    known = [revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()]
+    if start is not None and start not in known:
+        raise InputError(f"There is no version {start} of the ledger. Versions: {', '.join(sorted(known))}.")
     output = StringIO()
-    command.upgrade(_config(output, dialect_name=dialect), "head", sql=True)
-    return output.getvalue()
+    command.upgrade(_config(output, dialect_name=dialect), f"{start}:head" if start else "head", sql=True)
+    return _in_one_transaction(output.getvalue(), start) if dialect == "mssql" else output.getvalue()
 
 
 def source_script(dialect: str) -> str:
@@ -54,7 +62,37 @@ def source_script(dialect: str) -> str:
     for table in SOURCE.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=target)).strip())
         statements += [str(CreateIndex(index).compile(dialect=target)).strip() for index in table.indexes]
-    return "".join(f"{statement};\n\n" for statement in statements)
+    script = "".join(f"{statement};\n\n" for statement in statements)
+    if dialect != "mssql":
+        return script
+    return f"SET XACT_ABORT ON;\nBEGIN TRANSACTION;\n\n{script}COMMIT TRANSACTION;\nGO\n"
+
+
+def _in_one_transaction(script: str, start: str | None) -> str:
+    """The batches for sqlcmd or Management Studio. Both go on after an error, hence the guard before each batch: what
+    failed has ended the transaction, and outside of it nothing is done."""
+    batches = [batch.strip() for batch in re.split(r"(?m)^GO$", script) if batch.strip()]
+    opening = "SET XACT_ABORT ON;\nBEGIN TRANSACTION;\n" + _REFUSAL.format(**_expected(start))
+    return "\nGO\n\n".join([opening, *(f"{_GUARD}\n{batch}" for batch in [*batches, "COMMIT TRANSACTION;"]), ""])
+
+
+def _expected(start: str | None) -> dict[str, str]:
+    if start is None:
+        return {
+            "wrong": f"OBJECT_ID(N'{VERSION_TABLE}') IS NOT NULL",
+            "says": "There is a ledger in this database already",
+        }
+    found = f"EXISTS (SELECT 1 FROM {VERSION_TABLE} WHERE version_num = '{start}')"  # noqa: S608  one of ours
+    return {"wrong": f"NOT {found}", "says": f"The ledger in this database is not of version {start}"}
+
+
+_GUARD = "IF @@TRANCOUNT = 0 RETURN;"
+_REFUSAL = """\
+IF {wrong}
+BEGIN
+    ROLLBACK TRANSACTION;
+    RAISERROR(N'{says}. Nothing was changed.', 16, 1);
+END;"""
 
 
 def require_current(engine: Engine) -> None:

@@ -265,8 +265,10 @@ def _columns_of(connection: Connection, name: str) -> dict[str, TypeEngine[Any]]
 
 
 def _column_type(name: str, length: int | None) -> TypeEngine[Any]:
-    known = mssql_types.get(name, NullType)
-    return known(length if length and length > 0 else None) if issubclass(known, String) else known()
+    known: type[TypeEngine[Any]] = mssql_types.get(name, NullType)
+    if issubclass(known, String):
+        return known(length if length and length > 0 else None)
+    return known()
 
 
 def _raw(columns: Sequence[Column[Any]]) -> list[Any]:

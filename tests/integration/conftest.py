@@ -57,13 +57,16 @@ def ready_url(database: SqliteDatabase | MssqlDatabase) -> str:
 
 
 @pytest.fixture
-def open_gateway(ready_url: str, clock: SettableClock) -> Iterator[Callable[..., Gateway]]:
+def open_gateway(
+    database: SqliteDatabase | MssqlDatabase, ready_url: str, clock: SettableClock
+) -> Iterator[Callable[..., Gateway]]:
     """Gateways on the test's one database, each with its own connections: as many processes would be."""
     opened: list[Gateway] = []
 
     def open_one(**settings: Any) -> Gateway:
         values = {"source_database_url": ready_url, "api_username": "partner", "api_password": "partner"}
         gateway = Gateway(load_settings(**{**values, **settings}), clock=clock)
+        gateway.engine = database.engine(len(opened))
         opened.append(gateway)
         return gateway
 
@@ -71,7 +74,7 @@ def open_gateway(ready_url: str, clock: SettableClock) -> Iterator[Callable[...,
     for gateway in opened:
         if gateway.log_store is not None:
             gateway.log_store.close()
-        gateway.engine.dispose()
+        database.give_back(gateway.engine)
 
 
 @pytest.fixture

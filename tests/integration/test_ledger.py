@@ -34,7 +34,7 @@ from app.domain.states import (
     Transition,
 )
 from app.wiring import Gateway
-from tests.databases import only_sqlite, rename_table
+from tests.databases import only_sqlite, rename_table, replace_header
 
 CLAIM = timedelta(minutes=2)
 REOFFER = timedelta(minutes=5)
@@ -980,8 +980,7 @@ def test_a_failure_while_settling_rolls_all_back(bench: Bench, kind: DocumentKin
 
 
 def test_notes_and_national_codes_are_cut_to_what_the_source_columns_hold(bench: Bench) -> None:
-    for table in (HOA_DON.lines, HOA_DON.header):
-        bench.run(f"DROP TABLE {table.name}")
+    replace_header(bench.engine, HOA_DON)
     bench.run(
         "CREATE TABLE HoaDonHeader (ma_hoa_don NVARCHAR(50) PRIMARY KEY, ma_hoa_don_quoc_gia NVARCHAR(10),"
         " ma_co_so NVARCHAR(50), ma_don_thuoc_quoc_gia NVARCHAR(250), ngay_ban DATE, ho_ten_khach_hang NVARCHAR(255),"
@@ -1523,8 +1522,7 @@ def test_two_processes_may_beat_for_the_first_time_at_once(bench: Bench) -> None
 @pytest.fixture
 def old_bench(bench: Bench) -> Bench:
     """The invoices' table as older databases have it: without a place for the national code."""
-    for table in (HOA_DON.lines, HOA_DON.header):
-        bench.run(f"DROP TABLE {table.name}")
+    replace_header(bench.engine, HOA_DON)
     bench.run(
         "CREATE TABLE HoaDonHeader (ma_hoa_don NVARCHAR(50) PRIMARY KEY, ma_co_so NVARCHAR(50),"
         " ma_don_thuoc_quoc_gia NVARCHAR(250), ngay_ban DATE, ho_ten_khach_hang NVARCHAR(255),"
