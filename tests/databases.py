@@ -189,9 +189,9 @@ def _shape(connection: Connection) -> frozenset[tuple[Any, ...]]:
 
 def _drop_all(connection: Connection) -> None:
     found = connection.execute(_TABLES).all()
-    ours = {table.name: position for position, table in enumerate(reversed(SOURCE.sorted_tables))}
+    ours = {table.name.lower(): position for position, table in enumerate(reversed(SOURCE.sorted_tables))}
     # Ours first: they refer to each other in this order, and what tests add does not refer to them.
-    for row in sorted(found, key=lambda row: (row.kind != "VIEW", ours.get(row.name, len(ours)))):
+    for row in sorted(found, key=lambda row: (row.kind != "VIEW", ours.get(row.name.lower(), len(ours)))):
         connection.exec_driver_sql(f"DROP {'VIEW' if row.kind == 'VIEW' else 'TABLE'} [{row.owner}].[{row.name}]")
 
 

@@ -85,7 +85,7 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
     connect, query = settings.db_connect_timeout_seconds, settings.db_query_timeout_seconds
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": 1800, "hide_parameters": True}
     if driver == "pyodbc":
-        options |= {"fast_executemany": True, "connect_args": {"timeout": connect}}
+        options |= {"connect_args": {"timeout": connect}}
     elif driver == "pymssql":
         options |= {"connect_args": {"login_timeout": connect, "timeout": query}}
     else:
