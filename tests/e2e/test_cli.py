@@ -19,7 +19,7 @@ from tests.e2e.conftest import Roles
 
 LINE = (
     'INSERT INTO "{table}" ({code}, ma_thuoc, ten_thuoc, so_lo, han_dung, so_luong, don_gia, don_vi_tinh) '
-    "VALUES (?, N'T1', N'Panadol Extra', N'L1', '2028-01-31', 5, 12500.5, N'Hộp')"
+    "VALUES (?, 'T1', 'Panadol Extra', 'L1', '2028-01-31', 5, 12500.5, ?)"
 )
 LONGEST = "Ẩm" * 25
 
@@ -62,7 +62,7 @@ def receipt(source: Source, code: str, **columns: Any) -> None:
     """A receipt with one good line."""
     values = {"ma_phieu": code, "ma_co_so": "CS1", "ngay_nhap": "2026-11-20 08:30:00", "loai_phieu_nhap": 1}
     _insert(source, "PhieuNhapHeader", {**values, "status_phieu": 0, **columns})
-    source.execute(LINE.format(table="PhieuNhapDetail", code="ma_phieu"), (code,))
+    source.execute(LINE.format(table="PhieuNhapDetail", code="ma_phieu"), (code, "Hộp"))
 
 
 def _insert(source: Source, table: str, values: dict[str, Any]) -> None:
@@ -161,7 +161,7 @@ def test_an_accepted_document_reopened_in_the_source_is_a_new_revision(
     """P4."""
     receipt(source, "PN1")
     answer(hermes, "sync")
-    source.execute("UPDATE \"PhieuNhapHeader\" SET ghi_chu = 'moi', status_phieu = 0 WHERE ma_phieu = 'PN1'")
+    source.execute("UPDATE \"PhieuNhapHeader\" SET ghi_chu = ?, status_phieu = 0 WHERE ma_phieu = 'PN1'", ("sửa",))
     answer(hermes, "sync")
     story = answer(hermes, "show", "phieu_nhap", "PN1")
     assert story["delivery"]["revision"] == 2
@@ -306,7 +306,7 @@ def test_persons_names_and_the_password_are_in_no_output_and_no_log_row(
         "HoaDonHeader",
         {"ma_hoa_don": "HD1", "ma_co_so": "CS1", "ngay_ban": "2026-11-20", "ho_ten_khach_hang": "Nguyễn Thị Bí Mật"},
     )
-    source.execute(LINE.format(table="HoaDonDetail", code="ma_hoa_don"), ("HD1",))
+    source.execute(LINE.format(table="HoaDonDetail", code="ma_hoa_don"), ("HD1", "Hộp"))
     secretive = make_roles(api_base_url=partner.url, api_password="s3cretpass")
     done = secretive.run("sync", "--json")
     shown = secretive.run("show", "hoa_don", "HD1", "--json")
