@@ -11,6 +11,7 @@ from app.core.config import Settings, load_settings
 from app.db.migrate import upgrade
 from app.db.source import create_source_tables
 from app.wiring import Gateway
+from tests.databases import DATABASES, MSSQL_URL, MssqlDatabase, SqliteDatabase
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +23,26 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def mssql() -> Iterator[MssqlDatabase]:
+    """A database of this run's own on the SQL Server that the tester named."""
+    assert MSSQL_URL is not None
+    database = MssqlDatabase(MSSQL_URL)
+    yield database
+    database.drop()
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> SqliteDatabase | MssqlDatabase:
+    """A database of the test's own: what asks for it runs on SQLite and on SQL Server."""
+    return SqliteDatabase(tmp_path) if request.param == "sqlite" else request.getfixturevalue("mssql")
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """A database of the test's own."""
-    return f"sqlite:///{tmp_path}/hermes.db"
+def database_url(database: SqliteDatabase | MssqlDatabase) -> str:
+    """The address of a database without any table."""
+    database.clear()
+    return database.url
 
 
 @pytest.fixture

@@ -58,7 +58,15 @@ def script(
     indexes: Annotated[
         bool, typer.Option("--indexes", help="Only the indexes that the source tables should have.")
     ] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Upgrade a ledger of this version; unset: there is none yet.")
+    ] = None,
 ) -> None:
     """Print the DDL instead of running it."""
-    script_of = index_script if indexes else source_script if source else ledger_script
-    typer.echo(script_of(dialect), nl=False)
+    if indexes:
+        script = index_script(dialect)
+    elif source:
+        script = source_script(dialect)
+    else:
+        script = ledger_script(dialect, start)
+    typer.echo(script, nl=False)

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, or_, sel
 
 from app.core.clock import Clock
 from app.db.engine import patiently, reading, writing
+from app.db.nvarchar import cut
 from app.db.tables import audit
 from app.domain.listing import AuditEntry, AuditFilter, Turn
 
@@ -22,10 +23,10 @@ def record(
     entry = {
         "operation_id": str(uuid4()),
         "at": at,
-        "who": who[:_LONGEST_NAME],
+        "who": cut(who, _LONGEST_NAME),
         "action": action,
         "kind": kind,
-        "why": why[:_LONGEST_REASON],
+        "why": cut(why, _LONGEST_REASON),
     }
     connection.execute(insert(audit), [{"id": str(uuid4()), "code": code, **entry} for code in codes])
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from app.core.clock import Clock
 from app.db.audit import record
 from app.db.engine import patiently, reading, writing
+from app.db.nvarchar import cut
 from app.db.tables import circuit
 from app.domain.circuit import FOR_EVER, LONGEST_HOLD, Circuit
 
@@ -135,7 +136,7 @@ def _opened(until: datetime, reason: str, by: str, now: datetime) -> dict[str, A
     return {
         "open_until": until,
         "probe_until": null(),
-        "reason": reason[:1000],
-        "opened_by": by[:100],
+        "reason": cut(reason, 1000),
+        "opened_by": cut(by, 100),
         "opened_at": now,
     }

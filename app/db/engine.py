@@ -26,6 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql import Executable
 
 from app.core.config import Settings
+from app.db import drivers
 from app.domain.errors import ConfigError, DatabaseUnavailable, RowRefused, SchemaError
 
 P = ParamSpec("P")
@@ -42,7 +43,13 @@ _SQLITE_BUSY_SECONDS = 30
 _MISSING_OBJECT = re.compile(
     r"no such table|no such column|no column named|Invalid object name|Invalid column name", re.I
 )
-_TRANSIENT = re.compile(r"\b(1205|40001|41302|41305)\b|deadlock|database is locked|database table is locked", re.I)
+# A deadlock's victim, a conflict of versions, a lock waited for too long, a database that is moving (Azure), a session
+# that was ended; by number, SQLSTATE or words, as each driver has it.
+_TRANSIENT = re.compile(
+    r"\b(1205|1222|3960|40001|40197|40501|40613|41302|41305|49918|49919|49920)\b|deadlock|serialization failure"
+    r"|kill state|terminating connection|database is locked|database table is locked",
+    re.I,
+)
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -79,11 +86,12 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
     connect, query = settings.db_connect_timeout_seconds, settings.db_query_timeout_seconds
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": 1800, "hide_parameters": True}
     if driver == "pyodbc":
-        options |= {"fast_executemany": True, "connect_args": {"timeout": connect}}
+        options |= {"connect_args": {"timeout": connect}}
     elif driver == "pymssql":
         options |= {"connect_args": {"login_timeout": connect, "timeout": query}}
     else:
         options |= {"connect_args": {"timeout": query, "attrs_before": {_LOGIN_TIMEOUT: connect}}}
+    drivers.register()
     try:
         engine = create_engine(url, **options)
     except ImportError as error:
@@ -110,8 +118,15 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back by any error."""
-    with translated(), _connected(engine) as connection, connection.begin():
-        yield connection
+    with translated(), _connected(engine) as connection:
+        try:
+            with connection.begin():
+                yield connection
+        except DBAPIError:
+            # An error may have ended the transaction on the server, and what came behind it in the same array begun
+            # another that the driver knows nothing of: closing the connection ends that, too.
+            connection.invalidate()
+            raise
 
 
 @contextmanager
@@ -195,8 +210,8 @@ def patiently(function: Callable[P, T]) -> Callable[P, T]:
 
 def is_transient(error: Exception) -> bool:
     """Whether the same transaction may succeed in a moment."""
-    if not isinstance(error, DBAPIError):
-        return False
+    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
+        return False  # what a constraint quotes may look like the number of an error
     return bool(error.connection_invalidated or _TRANSIENT.search(str(error.orig)))
 
 

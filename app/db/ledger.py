@@ -39,6 +39,7 @@ from app.core.seams import Seam, reached
 from app.db.audit import record
 from app.db.circuits import holds
 from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
+from app.db.nvarchar import cut, units
 from app.db.source import (
     ASKING,
     RAW,
@@ -116,7 +117,7 @@ class SqlLedger:
         for _ in range(_DISCOVERY_TRIES):
             with reading(self._engine) as connection:
                 rows = fetch(connection, behind(self._undiscovered(kind, has_status(kind, status)), kind, place, size))
-            usable = [row for row in rows if is_unicode(row.code) and 0 < len(row.code) <= _LONGEST_CODE]
+            usable = [row for row in rows if is_unicode(row.code) and 0 < units(row.code) <= _LONGEST_CODE]
             if unusable := len(rows) - len(usable):
                 log.warning("source_codes_unusable", kind=kind.name, documents=unusable, table=kind.header.name)
             try:
@@ -459,7 +460,7 @@ class SqlLedger:
             }
             tables = self._source.tables(kind)
             if national_code is not None and kind.national_code_column not in tables.missing_optional:
-                told[kind.national_code_column] = national_code[: tables.national_code_length]
+                told[kind.national_code_column] = cut(national_code, tables.national_code_length)
             connection.execute(update(kind.header).where(kind.code == code).values(told))
             return True
 
@@ -645,11 +646,11 @@ class SqlLedger:
         }
         if writes_code:
             length = self._source.tables(kind).national_code_length
-            values["to_national_code"] = (settlement.decision.national_code or "")[:length]
+            values["to_national_code"] = cut(settlement.decision.national_code or "", length)
         return values
 
     def _note(self, kind: DocumentKind, note: str) -> str:
-        return note[: self._source.tables(kind).note_length or _LONGEST_NOTE]
+        return cut(note, self._source.tables(kind).note_length or _LONGEST_NOTE)
 
 
 _DELIVERY_COLUMNS = [delivery.c[name] for name in Delivery.__dataclass_fields__]
@@ -780,7 +781,7 @@ def _ledger_values(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "to_error_code": decision.problem.code if decision.problem else None,
         "to_failed_at": now if decision.problem else None,
         "to_cause": cause_of(decision.problem) if decision.problem and decision.state in REFUSED else None,
-        "to_error_message": decision.problem.message[:_LONGEST_NOTE] if decision.problem else None,
+        "to_error_message": cut(decision.problem.message, _LONGEST_NOTE) if decision.problem else None,
         "to_sha256": settlement.payload_sha256,
         "to_finished_at": now if decision.state in CLOSED else None,
         # In the future when the clock was set back since the answer, from which `due_at` was reckoned.

@@ -1,7 +1,9 @@
 """Creating and upgrading the ledger, and printing the DDL for a DBA who does it by hand."""
 
+import re
 from io import StringIO
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -10,14 +12,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 from sqlalchemy.dialects import mssql, sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.db.engine import patiently, reading, writing
 from app.documents import SOURCE
-from app.domain.errors import SchemaError
+from app.domain.errors import HermesError, InputError, SchemaError
 
 VERSION_TABLE = "hermes_schema_version"
 DIALECTS: dict[str, type[Dialect]] = {"mssql": mssql.dialect, "sqlite": sqlite.dialect}
+
+_ALEMBIC = Lock()
+"""Alembic keeps what it works on in globals: one thread at a time."""
 
 
 @patiently
@@ -27,15 +33,26 @@ def upgrade(engine: Engine) -> None:
     found = current_version(engine)
     if found is not None:
         _require_known(found)
-    with writing(engine) as connection:
-        command.upgrade(_config(connection=connection), "head")
+    try:
+        with _ALEMBIC, writing(engine) as connection:
+            command.upgrade(_config(connection=connection), "head")
+    except (DBAPIError, HermesError):
+        if current_version(engine) != latest_version():  # else another process did it in the meantime
+            raise
 
 
-def ledger_script(dialect: str) -> str:
-    """The DDL of the whole ledger, as `upgrade` would run it on an empty database."""
+def ledger_script(dialect: str, start: str | None = None) -> str:
+    """The DDL of the ledger as `upgrade` would run it: on a database without ledger, or on one of version `start`.
+
+    For SQL Server all of it is one transaction that takes itself back when anything fails or when the database is not
+    of that version. Raises InputError when there is no such version.
+    """
+    known = [revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()]
+    if start is not None and start not in known:
+        raise InputError(f"There is no version {start} of the ledger. Versions: {', '.join(sorted(known))}.")
     output = StringIO()
-    command.upgrade(_config(output, dialect_name=dialect), "head", sql=True)
-    return output.getvalue()
+    command.upgrade(_config(output, dialect_name=dialect), f"{start}:head" if start else "head", sql=True)
+    return _in_one_transaction(output.getvalue(), start) if dialect == "mssql" else output.getvalue()
 
 
 def source_script(dialect: str) -> str:
@@ -45,7 +62,37 @@ def source_script(dialect: str) -> str:
     for table in SOURCE.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=target)).strip())
         statements += [str(CreateIndex(index).compile(dialect=target)).strip() for index in table.indexes]
-    return "".join(f"{statement};\n\n" for statement in statements)
+    script = "".join(f"{statement};\n\n" for statement in statements)
+    if dialect != "mssql":
+        return script
+    return f"SET XACT_ABORT ON;\nBEGIN TRANSACTION;\n\n{script}COMMIT TRANSACTION;\nGO\n"
+
+
+def _in_one_transaction(script: str, start: str | None) -> str:
+    """The batches for sqlcmd or Management Studio. Both go on after an error, hence the guard before each batch: what
+    failed has ended the transaction, and outside of it nothing is done."""
+    batches = [batch.strip() for batch in re.split(r"(?m)^GO$", script) if batch.strip()]
+    opening = "SET XACT_ABORT ON;\nBEGIN TRANSACTION;\n" + _REFUSAL.format(**_expected(start))
+    return "\nGO\n\n".join([opening, *(f"{GUARD}\n{batch}" for batch in [*batches, "COMMIT TRANSACTION;"]), ""])
+
+
+def _expected(start: str | None) -> dict[str, str]:
+    if start is None:
+        return {
+            "wrong": f"OBJECT_ID(N'{VERSION_TABLE}') IS NOT NULL",
+            "says": "There is a ledger in this database already",
+        }
+    found = f"EXISTS (SELECT 1 FROM {VERSION_TABLE} WHERE version_num = '{start}')"  # noqa: S608  one of ours
+    return {"wrong": f"NOT {found}", "says": f"The ledger in this database is not of version {start}"}
+
+
+GUARD = "IF @@TRANCOUNT = 0 RETURN;"
+_REFUSAL = """\
+IF {wrong}
+BEGIN
+    ROLLBACK TRANSACTION;
+    RAISERROR(N'{says}. Nothing was changed.', 16, 1);
+END;"""
 
 
 def index_script(dialect: str) -> str:

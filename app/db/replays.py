@@ -16,6 +16,7 @@ from app.core.clock import Clock
 from app.db.audit import record
 from app.db.engine import MOST_PARAMETERS, patiently, reading, writing
 from app.db.ledger import move, moved, requeued, selected, selection_parts
+from app.db.nvarchar import cut
 from app.db.tables import delivery, replay, replay_item
 from app.documents import KINDS
 from app.domain.deliveries import Selection
@@ -50,8 +51,8 @@ class SqlReplays:
             "paced_at": now,
             "created_at": now,
             "updated_at": now,
-            "who": who[:_LONGEST_WHO],
-            "why": why[:_LONGEST_WHY],
+            "who": cut(who, _LONGEST_WHO),
+            "why": cut(why, _LONGEST_WHY),
         }
         try:
             with writing(self._engine) as connection:

@@ -7,11 +7,24 @@ from datetime import date, datetime
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Engine, Row, Select, Table, inspect, or_, select, type_coerce
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Engine,
+    Row,
+    Select,
+    Table,
+    inspect,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import NullType, TypeEngine
 
+from app.db import drivers
 from app.db.engine import fetch, patiently, reading, writing
+from app.db.nvarchar import cut
 from app.db.tables import delivery
 from app.documents import ALL_KINDS, SOURCE, DocumentKind
 from app.domain.errors import InputError, SchemaError
@@ -138,12 +151,13 @@ class SqlSource:
 
 def columns_of(engine: Engine, table: str) -> dict[str, TypeEngine[Any]] | None:
     """A table's or view's columns by lower-case name, with their types; None when there is no such table."""
-    try:
-        with reading(engine) as connection:
-            columns = inspect(connection).get_columns(table)
-    except NoSuchTableError:
-        return None
-    return {column["name"].lower(): column["type"] for column in columns}
+    with reading(engine) as connection:
+        if connection.dialect.name == "sqlite":
+            try:
+                return {each["name"].lower(): each["type"] for each in inspect(connection).get_columns(table)}
+            except NoSuchTableError:
+                return None
+        return drivers.columns_of(connection, table) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +204,7 @@ def is_unicode(code: object) -> bool:
 def short_text(value: Any, length: int) -> str:
     """Whatever a column holds, as text that can be bound and is no longer than `length`."""
     text = "" if value is None else str(value)
-    return text.encode("utf-8", "replace").decode()[:length]
+    return cut(text.encode("utf-8", "replace").decode(), length)
 
 
 def as_date(value: Any) -> date | None:

@@ -25,13 +25,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         """datetime2 where it exists: datetime rounds to 3 ms."""
         return dialect.type_descriptor(DATETIME2(precision=6) if dialect.name == "mssql" else DateTime())
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware in, naive UTC out."""
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
+        """Aware in, naive UTC out; as text for pymssql, which would cut a moment to milliseconds."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("a moment without its offset")
-        return value.astimezone(UTC).replace(tzinfo=None)
+        moment = value.astimezone(UTC).replace(tzinfo=None)
+        return moment.isoformat(timespec="microseconds") if dialect.driver == "pymssql" else moment
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Naive UTC in, aware out."""

@@ -17,12 +17,10 @@ from pymongo.errors import PyMongoError
 from sqlalchemy import DateTime, Engine, insert
 
 from app.core.config import load_settings
-from app.db.engine import open_engine
-from app.db.migrate import upgrade
-from app.db.source import create_source_tables
 from app.db.tables import attempt
 from app.documents import DocumentKind
 from app.wiring import Gateway
+from tests.databases import MssqlDatabase, SqliteDatabase
 
 GIVEN_MONGO_URI = os.environ.get("HERMES_TEST_MONGO_URI")
 """A MongoDB to test against instead of the embedded server. Read here: tests see no setting of this machine."""
@@ -52,26 +50,24 @@ def clock() -> SettableClock:
     return SettableClock()
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A database file with ledger and source tables: made once, since that takes longer than most tests."""
-    file = tmp_path_factory.mktemp("empty") / "hermes.db"
-    engine = open_engine(load_settings(source_database_url=f"sqlite:///{file}"))
-    upgrade(engine)
-    create_source_tables(engine)
-    engine.dispose()
-    return file.read_bytes()
+@pytest.fixture
+def ready_url(database: SqliteDatabase | MssqlDatabase) -> str:
+    """The address of a database with ledger and source tables, all empty."""
+    database.make_ready()
+    return database.url
 
 
 @pytest.fixture
-def open_gateway(empty_database: bytes, database_url: str, clock: SettableClock) -> Iterator[Callable[..., Gateway]]:
+def open_gateway(
+    database: SqliteDatabase | MssqlDatabase, ready_url: str, clock: SettableClock
+) -> Iterator[Callable[..., Gateway]]:
     """Gateways on the test's one database, each with its own connections: as many processes would be."""
     opened: list[Gateway] = []
-    Path(database_url.removeprefix("sqlite:///")).write_bytes(empty_database)
 
     def open_one(**settings: Any) -> Gateway:
-        values = {"source_database_url": database_url, "api_username": "partner", "api_password": "partner"}
+        values = {"source_database_url": ready_url, "api_username": "partner", "api_password": "partner"}
         gateway = Gateway(load_settings(**{**values, **settings}), clock=clock)
+        gateway.engine = database.engine(len(opened))
         opened.append(gateway)
         return gateway
 
@@ -79,7 +75,7 @@ def open_gateway(empty_database: bytes, database_url: str, clock: SettableClock)
     for gateway in opened:
         if gateway.log_store is not None:
             gateway.log_store.close()
-        gateway.engine.dispose()
+        database.give_back(gateway.engine)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from app.db import examine_sql
 from app.db.engine import open_engine
 from app.db.examine_sql import SqlExamination, suits
 from app.db.migrate import latest_version
+from app.db.source import columns_of
 from app.documents import ALL_KINDS, HOA_DON, PHIEU_NHAP
 from app.domain.diagnosis import Finding, Verdict
 from app.domain.errors import DatabaseUnavailable, RowRefused
@@ -158,8 +159,8 @@ def test_types_of_sql_server_fit_or_do_not(table: str, column: str, its: TypeEng
 def test_types_that_cost_something_on_sql_server_are_warned_of(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, column: str, its: TypeEngine[Any], cause: str
 ) -> None:
-    real = examine_sql.columns_of
-    monkeypatch.setattr(examine_sql, "columns_of", lambda e, name: {**(real(e, name) or {}), column: its})
+    here = {table.name: columns_of(engine, table.name) or {} for table in (PHIEU_NHAP.header, PHIEU_NHAP.lines)}
+    monkeypatch.setattr(examine_sql, "columns_of", lambda _, name: {**here[name], column: its})
     monkeypatch.setattr(engine.dialect, "name", "mssql")
     found = [each for each in SqlExamination(lambda: engine).source(PHIEU_NHAP) if each.values.get("column") == column]
     assert {(each.verdict, each.cause) for each in found} == {(Verdict.WARNING, cause)}

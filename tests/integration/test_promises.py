@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ from sqlalchemy import delete, insert, select, update
 
 from app.core.config import load_settings
 from app.db.engine import reading, writing
-from app.db.migrate import upgrade
-from app.db.source import create_source_tables
 from app.db.tables import attempt, delivery
 from app.demo.sample_data import generate
 from app.demo.show import insert_documents
@@ -57,22 +54,19 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @pytest.fixture
-async def make(tmp_path: Path, clock: SettableClock, partner: SimulatorHandle) -> AsyncIterator[Make]:
+async def make(ready_url: str, clock: SettableClock, partner: SimulatorHandle) -> AsyncIterator[Make]:
     """Gateways on one fresh database and the test's clock; keyword arguments are settings."""
     made: list[Gateway] = []
 
     def _make(**settings: Any) -> Gateway:
         values = {
-            "source_database_url": f"sqlite:///{tmp_path}/hermes.db",
+            "source_database_url": ready_url,
             "api_base_url": partner.url,
             "api_username": "partner",
             "api_password": "partner",
             **settings,
         }
         gateway = Gateway(load_settings(**values), clock=clock)
-        if not made:
-            upgrade(gateway.engine)
-            create_source_tables(gateway.engine)
         made.append(gateway)
         return gateway
 

@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import count
-from pathlib import Path
 from random import Random
 from threading import Event
 from typing import Any, NamedTuple, TypeAlias
@@ -1138,14 +1137,13 @@ def _number(code: str) -> int:
 
 
 @pytest.fixture
-def stage(empty_database: bytes, tmp_path: Path) -> Iterator[Stage]:
-    file = tmp_path / "hermes.db"
-    file.write_bytes(empty_database)
-    engine = open_engine(load_settings(source_database_url=f"sqlite:///{file}"))
+def stage(ready_url: str) -> Iterator[Stage]:
+    engine = open_engine(load_settings(source_database_url=ready_url))
+    if engine.dialect.name == "sqlite":
 
-    @event.listens_for(engine, "connect")
-    def _no_power_cuts_here(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA synchronous=OFF")
+        @event.listens_for(engine, "connect")
+        def _no_power_cuts_here(connection: Any, _record: Any) -> None:
+            connection.execute("PRAGMA synchronous=OFF")
 
     made = Stage(engine)
     yield made

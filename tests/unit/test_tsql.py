@@ -512,8 +512,8 @@ def test_every_module_that_speaks_sql_is_looked_at() -> None:
     folder = Path(str(ledger.__file__)).parent
     speaking = {file.stem for file in folder.glob("*.py") if executing_calls(file.read_text(encoding="utf-8"))}
 
-    # The engine executes what the adapters hand it.
-    assert speaking - {"engine"} == {module.__name__.rpartition(".")[2] for module in SPEAKING}
+    # The engine executes what the adapters hand it; what is asked of SQL Server's drivers alone runs on a server.
+    assert speaking - {"engine", "drivers"} == {module.__name__.rpartition(".")[2] for module in SPEAKING}
 
 
 # ---- what SQL Server would get --------------------------------------------------------------------------

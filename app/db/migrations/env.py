@@ -10,7 +10,7 @@ if context.is_offline_mode():
         dialect_name=attributes["dialect_name"],
         version_table=VERSION_TABLE,
         literal_binds=True,
-        transactional_ddl=attributes["dialect_name"] == "mssql",
+        transactional_ddl=False,  # for SQL Server, `app.db.migrate` writes the transaction, with what guards it
     )
 else:
     context.configure(connection=attributes["connection"], version_table=VERSION_TABLE)
