@@ -302,7 +302,8 @@ class Exercise:
         day = now.date()
         wide = Filter(date_from=day, date_to=day, facility="CS01", code_prefix="PN", ever_failed=True)
         rare = Filter("hoa_don", tuple(State), "CS01", day, day, "refused", "no such cause", True, "PN1", "PN")
-        lists = (Filter(), Filter(code_prefix="PN"), wide, Filter(states=(State.REJECTED, State.PARKED)), Filter(error_code="refused"), rare)
+        refused = Filter(states=(State.REJECTED, State.PARKED))
+        lists = (Filter(), Filter(code_prefix="PN"), wide, refused, Filter(error_code="refused"), rare)
         values = {Sort.CHANGED: now, Sort.DUE: now, Sort.DATE: day, Sort.CODE: None}
         with patched(listing, NARROW=2):
             for wanted, sort, backwards in product(lists, Sort, (False, True)):
