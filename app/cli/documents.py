@@ -34,8 +34,9 @@ from app.domain.deliveries import Attempt, CheckStep, Delivery, KindStatus
 from app.domain.errors import ConfigError
 from app.domain.redact import printable
 from app.domain.states import State
+from app.domain.stories import Detail
 from app.partners import Invalid
-from app.services.health import Story
+from app.services.story import next_step
 from app.wiring import Gateway, process_gateway
 
 
@@ -84,7 +85,7 @@ def show(
 ) -> None:
     """One document's story: its state, every attempt, the last request and reply (persons' names masked)."""
     which = kind_named(kind)
-    story = open_gateway(quiet=True).health.story(which, code)
+    story = open_gateway(quiet=True).stories.tell(which, code)
     if story is None:
         fail(text("not_in_ledger", kind=label(which), code=printable(code)), code=1)
     if as_json:
@@ -179,7 +180,7 @@ def _print_step(step: CheckStep) -> None:
     say(Text.assemble((f"{mark} {step.name}: ", style), safe(step.detail), safe(remedy)))
 
 
-def _print_story(kind: DocumentKind, story: Story) -> None:
+def _print_story(kind: DocumentKind, story: Detail) -> None:
     delivery = story.delivery
     say(Text.assemble((f"{label(kind)} ", "bold"), (printable(delivery.code), "bold"), f" · {delivery.facility}"))
     say(Text.assemble((text(f"state_{delivery.state}"), "bold"), f" · {_next_step(delivery)}"))
@@ -206,13 +207,8 @@ def _print_story(kind: DocumentKind, story: Story) -> None:
 
 
 def _next_step(delivery: Delivery) -> str:
-    if delivery.state is State.SENDING:
-        return text("next_running")
-    if delivery.due_at is not None:
-        return text("next_due", due=f"{local(delivery.due_at):%H:%M:%S %d/%m/%Y}")
-    if delivery.state is State.UNKNOWN:
-        return text("next_resolve")
-    return text("next_nothing" if delivery.state is State.ACCEPTED else "next_person")
+    due = "" if delivery.due_at is None else f"{local(delivery.due_at):%H:%M:%S %d/%m/%Y}"
+    return text(f"next_{next_step(delivery)}", due=due)
 
 
 def _attempt_line(attempt: Attempt) -> Text:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     and_,
     false,
     func,
+    null,
     or_,
     select,
     true,
@@ -33,7 +34,7 @@ from app.db.ledger import as_delivery
 from app.db.tables import delivery
 from app.documents import ALL_KINDS
 from app.domain.deliveries import Delivery
-from app.domain.listing import Filter, Place, Sort, Turn, place_of
+from app.domain.listing import Filter, Place, Sort, Turn
 from app.domain.numbers import AtLeast, at_least
 from app.domain.states import CLOSED, OPEN, State
 
@@ -68,14 +69,32 @@ class SqlListing:
         wanted = possible
         with reading(self._engine) as connection:
             few = self._few(connection, wanted, sort)
-            statements = (
-                [_sorted(few, self._conditions(wanted, few), sort, turn)]
-                if few is not None
-                else [_walked(walk, sort, turn) for walk in self._walks(connection, wanted, sort)]
+            if few is not None:
+                statement = _sorted(few, self._conditions(wanted, few), sort, turn).limit(limit)
+                found = [as_delivery(row) for row in connection.execute(statement)]
+            else:
+                found = self._merged(connection, self._walks(connection, wanted, sort), sort, turn, limit)
+        return found[::-1] if turn.backwards else found
+
+    def _merged(
+        self, connection: Connection, walks: Sequence[_Walk], sort: Sort, turn: Turn, limit: int
+    ) -> list[Delivery]:
+        """The first of all walks together. Only these are read as a whole: the walks may stay within their index."""
+        places = [
+            (row.place, row.code, row.kind)
+            for walk in walks
+            for row in connection.execute(_walked(walk, sort, turn).limit(limit))
+        ]
+        places.sort(key=_rank, reverse=not _ascends(sort, turn))
+        first = {(kind, code): position for position, (_, code, kind) in enumerate(places[:limit])}
+        found: list[Delivery] = []
+        for kind in {kind for kind, _ in first}:
+            codes = [code for its_kind, code in first if its_kind == kind]
+            these = select(*(delivery.c[name] for name in _COLUMNS)).where(
+                delivery.c.kind == kind, delivery.c.code.in_(codes)
             )
-            found = [as_delivery(row) for each in statements for row in connection.execute(each.limit(limit))]
-        found.sort(key=lambda each: _rank(place_of(each, sort)), reverse=sort in _LATEST_FIRST)
-        return found[-limit:] if turn.backwards else found[:limit]
+            found += [as_delivery(row) for row in connection.execute(these)]
+        return sorted(found, key=lambda each: first[each.kind, each.code])
 
     @patiently
     def count(self, wanted: Filter, at_most: int) -> AtLeast:
@@ -222,7 +241,7 @@ def begins(column: ColumnElement[Any], prefix: str, *, sqlite: bool) -> ColumnEl
 
 
 def _sorted(few: FromClause, conditions: Sequence[ColumnElement[bool]], sort: Sort, turn: Turn) -> Select[Any]:
-    greater = (sort in _LATEST_FIRST) == turn.backwards
+    greater = _ascends(sort, turn)
     order = dict.fromkeys([few.c[_ORDER[sort]], few.c.code, few.c.kind])
     statement = select(*(few.c[name] for name in _COLUMNS)).where(*conditions)
     if sort is Sort.DUE:
@@ -233,13 +252,19 @@ def _sorted(few: FromClause, conditions: Sequence[ColumnElement[bool]], sort: So
 
 
 def _walked(walk: _Walk, sort: Sort, turn: Turn) -> Select[Any]:
-    greater = (sort in _LATEST_FIRST) == turn.backwards
+    greater = _ascends(sort, turn)
     columns = delivery.c
     order = dict.fromkeys([columns[_ORDER[sort]], columns.code] if walk.dated else [columns.code])
-    statement = select(*(columns[name] for name in _COLUMNS)).where(*walk.conditions)
+    place = null() if sort is Sort.CODE or not walk.dated else columns[_ORDER[sort]]
+    statement = select(place.label("place"), columns.code, columns.kind).where(*walk.conditions)
     if turn.place is not None:
         statement = statement.where(_behind_in(walk, sort, turn.place, greater))
     return statement.order_by(*(each.asc() if greater else each.desc() for each in order))
+
+
+def _ascends(sort: Sort, turn: Turn) -> bool:
+    """Whether rows are read from the least to the greatest: one pages back against the list's order."""
+    return (sort in _LATEST_FIRST) == turn.backwards
 
 
 def _behind_in(walk: _Walk, sort: Sort, place: Place, greater: bool) -> ColumnElement[bool]:

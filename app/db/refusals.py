@@ -17,7 +17,7 @@ from app.domain.states import REFUSED, State
 
 MOST_CAUSES = 200
 COUNTED = 10_000
-LOOKED_AT = 50
+LOOKED_AT = 20
 """So many of a group's latest deliveries are looked at for facilities and kinds."""
 
 

@@ -1,6 +1,6 @@
 """What is asked of lists, and how their pages come back. Pure values: the SQL is in `app.db.listing`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -42,10 +42,6 @@ class Filter:
     """This code and no other."""
     code_prefix: str | None = None
     """Codes that begin so."""
-
-    def of_kind(self, kind: str) -> "Filter":
-        """The same of one kind."""
-        return replace(self, kind=kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlglot
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, event, inspect, text
@@ -17,6 +18,7 @@ from sqlalchemy.schema import CreateTable
 from sqlglot import exp
 
 from app.core.config import load_settings
+from app.db import migrate
 from app.db.engine import open_engine
 from app.db.migrate import (
     DIALECTS,
@@ -163,6 +165,42 @@ def parts_of(schema: exp.Expression) -> set[str]:
     return {part.sql(dialect="tsql") for part in schema.expressions}
 
 
+def test_a_ledger_of_the_first_version_is_upgraded_with_what_it_holds(engine: Engine) -> None:
+    """What failed is known to have failed, and what is refused is grouped by its error code."""
+    with engine.begin() as connection:
+        config = migrate._config(connection=connection)
+        command.upgrade(config, "0001")
+        moment = "2026-03-14 02:00:00.000000"
+        for code, state, attempts, error in (
+            ("SMOOTH", "accepted", 1, None),
+            ("TWICE", "accepted", 2, None),
+            ("REFUSED", "rejected", 1, "refused"),
+            ("WAITING", "waiting", 1, "timeout"),
+            ("NEW", "queued", 0, None),
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO hermes_delivery (kind, code, facility, state, attempts, revision, deaths, uncertain, "
+                    "error_code, first_seen_at, updated_at) VALUES ('hoa_don', :code, 'CS1', :state, :attempts, 1, 0, "
+                    "0, :error, :moment, :moment)"
+                ),
+                {"code": code, "state": state, "attempts": attempts, "error": error, "moment": moment},
+            )
+
+    upgrade(engine)
+
+    require_current(engine)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT code, failed_at, cause FROM hermes_delivery"))
+        assert {row.code: (row.failed_at == moment, row.cause) for row in found} == {
+            "SMOOTH": (False, None),
+            "TWICE": (True, None),
+            "REFUSED": (True, "refused"),
+            "WAITING": (True, None),
+            "NEW": (False, None),
+        }
+
+
 # ---- what this program works with -----------------------------------------------------------------------
 
 
@@ -246,11 +284,11 @@ def test_moments_of_the_ledger_are_datetime2() -> None:
 def test_the_script_of_the_ledger_notes_its_version() -> None:
     statements = parsed(ledger_script("mssql"))
     written = next(each for each in statements if isinstance(each, exp.Insert))
-    raised = [each for each in statements if isinstance(each, exp.Update)]
+    updates = [each for each in statements if isinstance(each, exp.Update)]
+    raised = [each for each in updates if each.this.name == VERSION_TABLE]
 
     assert written.this.this.name == VERSION_TABLE
     assert [literal.name for literal in written.expression.find_all(exp.Literal)] == ["0001"]
-    assert {each.this.name for each in raised} == {VERSION_TABLE}
     assert raised[-1].expressions[0].expression.name == latest_version()
 
 
