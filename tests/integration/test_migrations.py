@@ -135,6 +135,7 @@ def test_a_database_that_is_busy_for_a_moment_is_asked_again_when_a_process_star
     assert not busy
 
 
+@only_sqlite  # Alembic asks SQL Server's catalogue for more than compatible servers have
 def test_the_migrated_schema_is_the_one_the_statements_are_built_from(engine: Engine) -> None:
     upgrade(engine)
     create_source_tables(engine)
@@ -191,8 +192,9 @@ def test_a_ledger_of_the_first_version_is_upgraded_with_what_it_holds(engine: En
 
     require_current(engine)
     with engine.connect() as connection:
-        found = connection.execute(text("SELECT code, failed_at, cause FROM hermes_delivery"))
-        assert {row.code: (row.failed_at == moment, row.cause) for row in found} == {
+        failed = "CASE WHEN failed_at = updated_at THEN 1 ELSE 0 END AS failed"
+        found = connection.execute(text(f"SELECT code, {failed}, cause FROM hermes_delivery"))  # noqa: S608
+        assert {row.code: (row.failed == 1, row.cause) for row in found} == {
             "SMOOTH": (False, None),
             "TWICE": (True, None),
             "REFUSED": (True, "refused"),
@@ -229,9 +231,11 @@ def test_upgrading_a_ledger_newer_than_the_program_is_refused_with_what_to_do(en
 
 
 def test_asking_for_the_version_changes_nothing(engine: Engine) -> None:
+    before = schema_of(engine)
+
     current_version(engine)
 
-    assert schema_of(engine) == []
+    assert schema_of(engine) == before
 
 
 # ---- the scripts for a DBA ------------------------------------------------------------------------------

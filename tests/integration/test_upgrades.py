@@ -26,6 +26,7 @@ from app.domain.states import SOURCE_STATUS, State
 from app.wiring import Gateway
 from simulator.process import running_simulator
 from tests.clocks import SettableClock
+from tests.databases import only_sqlite
 
 SCRIPTS = ScriptDirectory.from_config(_config())
 HISTORY = [each.revision for each in reversed(list(SCRIPTS.walk_revisions()))]
@@ -125,6 +126,7 @@ def kept(engine: Engine, written: dict[str, list[dict[str, Any]]]) -> None:
         assert rows(engine, name, columns) == sorted((tuple(row[c] for c in columns) for row in values), key=repr), name
 
 
+@only_sqlite  # what a server does with a migration: test_migrations.py
 @pytest.mark.parametrize("revision", HISTORY)
 def test_p1_from_every_version_nothing_is_lost_and_deliveries_go_on(
     engine: Engine, database_url: str, revision: str
@@ -164,6 +166,7 @@ def deliver_all(database_url: str, partner_url: str) -> None:
     asyncio.run(run())
 
 
+@only_sqlite  # what a server does with a migration: test_migrations.py
 @pytest.mark.parametrize("revision", HISTORY[:-1])
 def test_a_program_refuses_the_ledger_of_an_earlier_version_and_says_what_to_do(engine: Engine, revision: str) -> None:
     upgrade_to(engine, revision)
