@@ -21,6 +21,7 @@ from app.domain.circuit import FOR_EVER
 from app.domain.redact import printable
 from app.domain.states import State
 from app.domain.users import Role
+from app.web.addresses import document_path
 from app.web.language import N_, translations
 
 DATES = {Language.VI: "dd/MM/yyyy", Language.EN: "d MMM yyyy"}
@@ -46,6 +47,7 @@ ACTIONS = {
     "user_enable": N_("user enabled"),
     "user_password": N_("password changed"),
     "login_refused": N_("login refused"),
+    "names": N_("names shown"),
 }
 
 
@@ -91,6 +93,7 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
     return {
         "action_name": lambda action: say(ACTIONS[action]) if action in ACTIONS else action,
         "day": day,
+        "document_path": document_path,
         "kind_name": lambda name: KINDS[name].labels[language] if name in KINDS else name,
         "moment": moment,
         "number": number,
