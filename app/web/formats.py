@@ -5,6 +5,7 @@ All are Jinja filters, made once per language.
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from babel.dates import format_date, format_timedelta
@@ -68,6 +69,16 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
     def age(value: datetime, now: datetime) -> str:
         return format_timedelta(value - now, add_direction=True, locale=language.value, threshold=1.2)
 
+    def value(shown: Any) -> str:
+        """A value of the source or of a request."""
+        if isinstance(shown, datetime):
+            return f"{shown:%H:%M:%S} {day(shown.date())}"
+        if isinstance(shown, date):
+            return day(shown)
+        if isinstance(shown, Decimal | float):
+            return str(format_decimal(shown, locale=language.value, decimal_quantization=False))
+        return "" if shown is None else str(shown)
+
     @pass_context
     def moment(context: Context, value: datetime | None) -> Markup:
         """When, with its age beside it."""
@@ -101,5 +112,6 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         "printable": lambda value: printable(str(value)),
         "role_name": lambda role: say(ROLES[role]),
         "since": since,
+        "value": value,
         "state_name": lambda state: texts.say(language, f"state_{State(state)}"),
     }
