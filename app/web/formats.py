@@ -3,7 +3,9 @@
 All are Jinja filters, made once per language.
 """
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -27,6 +29,8 @@ from app.web.language import N_, translations
 
 DATES = {Language.VI: "dd/MM/yyyy", Language.EN: "d MMM yyyy"}
 TIMES = {Language.VI: "%H:%M:%S", Language.EN: "%H:%M:%S"}
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?", re.ASCII)
 
 OUTCOMES = {
     "accepted": N_("accepted"),
@@ -70,7 +74,8 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         return format_timedelta(value - now, add_direction=True, locale=language.value, threshold=1.2)
 
     def value(shown: Any) -> str:
-        """A value of the source or of a request."""
+        """A value of the source, of which SQLite keeps times as text, or of a request."""
+        shown = _as_time(shown)
         if isinstance(shown, datetime):
             return f"{shown:%H:%M:%S} {day(shown.date())}"
         if isinstance(shown, date):
@@ -115,3 +120,12 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         "value": value,
         "state_name": lambda state: texts.say(language, f"state_{State(state)}"),
     }
+
+
+def _as_time(value: Any) -> Any:
+    """The day or moment that a text is; anything else as it is, malformed ones too."""
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return value
+    with suppress(ValueError):
+        return datetime.fromisoformat(value) if len(value) > len("2026-03-14") else date.fromisoformat(value)
+    return value

@@ -340,7 +340,7 @@ def test_what_is_not_in_the_ledger_is_said_and_what_is_no_kind_is_refused(
 
 
 ACTIONS = [
-    (State.WAITING, "retry", {}, State.QUEUED, "retry"),
+    (State.WAITING, "now", {}, State.QUEUED, "retry"),
     (State.REJECTED, "retry", {}, State.QUEUED, "retry"),
     (State.PARKED, "retry", {}, State.QUEUED, "retry"),
     (State.ACCEPTED, "again", {}, State.QUEUED, "retry"),

@@ -12,6 +12,7 @@ from app.documents import KINDS, DocumentKind, column_label
 from app.domain.deliveries import Attempt, Delivery, Selection
 from app.domain.errors import InputError
 from app.domain.states import (
+    OPEN,
     OPERATOR_PARK,
     OPERATOR_RESEND,
     OPERATOR_RETRY,
@@ -70,8 +71,16 @@ def _resolve(verdict: Verdict) -> Callable[[Replay, DocumentKind, str, dict[str,
 
 
 DEEDS: Mapping[str, Deed] = {
+    "now": Deed(
+        OPERATOR_RETRY.sources & (OPEN - RESOLVE_RESEND.sources),
+        N_("Send now…"),
+        N_("Send this document now?"),
+        N_("It is read from the source as it is then, and sent at once with a fresh set of tries."),
+        N_("It will be sent at once. This page shows the outcome when it is opened anew."),
+        _run(Action.RETRY),
+    ),
     "retry": Deed(
-        OPERATOR_RETRY.sources - RESOLVE_RESEND.sources,
+        OPERATOR_RETRY.sources - OPEN,
         N_("Build again and send…"),
         N_("Build this document again and send it now?"),
         N_("It is read from the source as it is then, and sent at once with a fresh set of tries."),
