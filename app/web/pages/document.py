@@ -1,6 +1,6 @@
 """One document: how it stands, what happens next, every try, the source as it is now; and what may be done about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -244,31 +244,28 @@ class _View:
             "lines": lines, "more_lines": len(story.lines) - len(lines), "columns": columns, "entries": audit[::-1],
         }  # fmt: skip
 
-    def _attempts(self) -> Any:
+    def _attempts(self) -> Iterator[tuple[Attempt, str, Cut | None, Cut | None]]:
         latest = self._story.attempts[::-1][:MOST_ATTEMPTS]
         for each in self._space.rows(latest, 500):
             message = each.record.get("message")
-            yield (
-                each,
-                self._space.word(str(message), 600) if message else "",
-                self._side(each, "request"),
-                self._side(each, "response"),
-            )
+            reason = self._space.word(str(message), 600) if message else ""
+            yield each, reason, self._side(each, "request"), self._side(each, "response")
 
     def _side(self, attempt: Attempt, name: str) -> Cut | None:
         """A request or a reply: its few facts, then its body."""
         side = attempt.record.get(name)
         if not isinstance(side, dict):
             return None
-        headers = side.get("headers") if isinstance(side.get("headers"), dict) else {}
-        facts = {key: value for key, value in side.items() if key not in ("headers", "body", "complete")} | headers
-        lines = [f"{self._space.word(f'{key}: {value}', 300)}" for key, value in facts.items()]
+        headers = side.get("headers")
+        facts = {key: value for key, value in side.items() if key not in ("headers", "body", "complete")}
+        facts |= headers if isinstance(headers, dict) else {}
+        lines = [self._space.word(f"{key}: {value}", 300) for key, value in facts.items()]
         body = side.get("body")
         shown = self._space.text(pretty(body), LONGEST_BODY) if isinstance(body, str) and body else Cut("", True)
         whole = shown.whole and side.get("complete") is not False
         return Cut("\n".join([*lines, "", shown.text] if shown.text else lines), whole)
 
-    def _changes(self) -> Any:
+    def _changes(self) -> Iterator[tuple[int | None, str, str, str]]:
         if self._story.difference is not None:
             for each in self._space.rows(self._story.difference.differences[:50], 120):
                 sent, now = (self._space.word(self._value(side)) for side in (each.sent, each.now))
@@ -289,7 +286,7 @@ class _View:
             if _tells(cell) and cell.column != self._kind.code_column
         }
 
-    def _numbered(self) -> Any:
+    def _numbered(self) -> Iterator[tuple[int, dict[str, Cell]]]:
         for number, line in enumerate(self._story.lines, 1):
             yield number, {cell.column: cell for cell in line}
 
