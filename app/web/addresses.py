@@ -11,7 +11,8 @@ def document_path(kind: str, code: str) -> str:
 
 
 def asked_path(request: Request) -> str:
-    """The address that was asked for, with its query. Not from `request.url`: a code may hold `?` and `#`."""
-    path = quote(request.scope["path"], safe="/")
+    """The address as it was asked for, with its query. Not `request.url`, which knows it decoded: a code may hold `?`,
+    `#` and `/../`."""
+    path = request.scope["raw_path"].decode("latin-1")
     query = request.scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path

@@ -325,7 +325,12 @@ def test_any_code_has_a_page_to_which_the_list_leads_and_on_which_it_can_be_acte
     back = re.search(r'name="back_to" value="([^"]*)"', page.text)
     assert back is not None
     changed = browser.post("/language", choice="vi", back_to=unescape(back[1]))
-    assert f"<h1>{code}</h1>" in unescape(browser.get(changed.leads_to).text)
+    assert changed.leads_to == path
+    stranger = Browser(browser.port)
+    wanted = stranger.get(stranger.get(path).leads_to)
+    after_login = re.search(r'name="back_to" value="([^"]*)"', wanted.text)
+    assert after_login is not None
+    assert unescape(after_login[1]) == path
 
 
 def test_what_is_not_in_the_ledger_is_said_and_what_is_no_kind_is_refused(
