@@ -32,9 +32,11 @@ class Stories:
         self._endpoints = endpoints
         self._language = language
 
-    def tell(self, kind: DocumentKind, code: str, *, names: bool = False) -> Detail | None:
+    def tell(
+        self, kind: DocumentKind, code: str, *, names: bool = False, language: Language | None = None
+    ) -> Detail | None:
         """The story of one document; None when it is not in the ledger. `names`: persons' names in clear, as far as
-        source and log have them."""
+        source and log have them; `language`: the reader's, where it is not the configured one."""
         story = self._health.story(kind, code)
         if story is None:
             return None
@@ -47,22 +49,20 @@ class Stories:
             difference = _difference(endpoint, story.attempts, bodies, prepared, names)
         hidden = () if names else tuple(_names(kind, endpoint, document, bodies))
         shown = document if document is None or names else _masked_document(kind, document)
+        labels = language or self._language
         return Detail(
             delivery=_masked(story.delivery, hidden),
             next_step=next_step(story.delivery),
             attempts=tuple(_masked_attempt(each, hidden) for each in story.attempts),
             log_complete=story.log_complete,
             audit=story.audit,
-            header=() if shown is None else self._cells(shown.header),
-            lines=() if shown is None else tuple(self._cells(line) for line in shown.lines),
+            header=() if shown is None else _cells(shown.header, labels),
+            lines=() if shown is None else tuple(_cells(line, labels) for line in shown.lines),
             in_source=document is not None,
             faults=tuple(_faults(prepared)),
             last_faults=tuple(_logged_faults(story.attempts)),
             difference=difference,
         )
-
-    def _cells(self, row: Mapping[str, Any]) -> tuple[Cell, ...]:
-        return tuple(Cell(name, column_label(name, self._language.value), value) for name, value in row.items())
 
 
 def next_step(delivery: Delivery) -> NextStep:
@@ -74,6 +74,10 @@ def next_step(delivery: Delivery) -> NextStep:
     if delivery.state is State.UNKNOWN:
         return NextStep.RESOLVE
     return NextStep.NOTHING if delivery.state is State.ACCEPTED else NextStep.PERSON
+
+
+def _cells(row: Mapping[str, Any], language: Language) -> tuple[Cell, ...]:
+    return tuple(Cell(name, column_label(name, language.value), value) for name, value in row.items())
 
 
 def _body(attempt: Attempt) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.domain.errors import InfrastructureError, InputError
 from app.services.access import TooManyLogins
+from app.web.addresses import asked_path
 from app.web.console import Console
 from app.web.language import N_, translations
 from app.web.page import LoginNeeded, local_path
@@ -88,8 +89,7 @@ def _login_needed(request: Request, _error: Exception) -> Response:
         return Response(status_code=401, headers={"HX-Redirect": "/login"})
     if request.method != "GET":
         return RedirectResponse("/login", 303)
-    query = f"?{request.url.query}" if request.url.query else ""
-    wanted = local_path(f"{request.url.path}{query}")
+    wanted = local_path(asked_path(request))
     return RedirectResponse("/login" if wanted == "/" else f"/login?next={_quoted(wanted)}", 303)
 
 

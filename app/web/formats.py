@@ -3,8 +3,11 @@
 All are Jinja filters, made once per language.
 """
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from babel.dates import format_date, format_timedelta
@@ -21,10 +24,13 @@ from app.domain.circuit import FOR_EVER
 from app.domain.redact import printable
 from app.domain.states import State
 from app.domain.users import Role
+from app.web.addresses import document_path
 from app.web.language import N_, translations
 
 DATES = {Language.VI: "dd/MM/yyyy", Language.EN: "d MMM yyyy"}
 TIMES = {Language.VI: "%H:%M:%S", Language.EN: "%H:%M:%S"}
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?", re.ASCII)
 
 OUTCOMES = {
     "accepted": N_("accepted"),
@@ -46,6 +52,7 @@ ACTIONS = {
     "user_enable": N_("user enabled"),
     "user_password": N_("password changed"),
     "login_refused": N_("login refused"),
+    "names": N_("names shown"),
 }
 
 
@@ -65,6 +72,17 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
 
     def age(value: datetime, now: datetime) -> str:
         return format_timedelta(value - now, add_direction=True, locale=language.value, threshold=1.2)
+
+    def value(shown: Any) -> str:
+        """A value of the source, of which SQLite keeps times as text, or of a request."""
+        shown = _as_time(shown)
+        if isinstance(shown, datetime):
+            return f"{shown:%H:%M:%S} {day(shown.date())}"
+        if isinstance(shown, date):
+            return day(shown)
+        if isinstance(shown, Decimal | float):
+            return str(format_decimal(shown, locale=language.value, decimal_quantization=False))
+        return "" if shown is None else str(shown)
 
     @pass_context
     def moment(context: Context, value: datetime | None) -> Markup:
@@ -91,6 +109,7 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
     return {
         "action_name": lambda action: say(ACTIONS[action]) if action in ACTIONS else action,
         "day": day,
+        "document_path": document_path,
         "kind_name": lambda name: KINDS[name].labels[language] if name in KINDS else name,
         "moment": moment,
         "number": number,
@@ -98,5 +117,15 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         "printable": lambda value: printable(str(value)),
         "role_name": lambda role: say(ROLES[role]),
         "since": since,
+        "value": value,
         "state_name": lambda state: texts.say(language, f"state_{State(state)}"),
     }
+
+
+def _as_time(value: Any) -> Any:
+    """The day or moment that a text is; anything else as it is, malformed ones too."""
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return value
+    with suppress(ValueError):
+        return datetime.fromisoformat(value) if len(value) > len("2026-03-14") else date.fromisoformat(value)
+    return value

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from app.core.config import Language
 from app.domain.users import Role, User
 from app.web import language as languages
+from app.web.addresses import asked_path
 from app.web.console import Console
 from app.web.sessions import Session
 
@@ -64,8 +65,8 @@ class Page:
             template,
             now=self.now,
             user=self.found_user,
-            path=self.request.url.path,
-            here=self._here,
+            path=self.request.scope["path"],
+            here=local_path(asked_path(self.request)),
             form_token=token,
             csrf_field=lambda: Markup('<input type="hidden" name="{}" value="{}">').format(FORM_FIELD, token),
             **values,
@@ -89,11 +90,6 @@ class Page:
         answer = RedirectResponse("/login", 303)
         self._set_cookie(answer, "session", "", 0)
         return answer
-
-    @property
-    def _here(self) -> str:
-        query = self.request.url.query
-        return local_path(f"{self.request.url.path}?{query}" if query else self.request.url.path)
 
     def _with_visit(self, answer: Response) -> Response:
         if self.new_visit is not None:

@@ -322,6 +322,7 @@ def test_the_roles_of_the_routes_are_those_that_were_meant() -> None:
         "/users", "/users/{name}/role", "/users/{name}/disabled", "/users/{name}/password",
     }  # fmt: skip
     assert found["POST", "/circuits/resume"] is Role.OPERATOR
+    assert found["POST", "/deliveries/{kind}/{code:path}"] is Role.OPERATOR
 
 
 def test_a_route_that_does_not_say_who_may_use_it_is_refused(gateway: Gateway) -> None:
@@ -375,7 +376,9 @@ def test_an_admin_manages_users_and_the_last_admin_stays(gateway: Gateway, brows
 # ---- pages ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/overview", "/audit", "/users", "/password", "/login", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/overview", "/deliveries", "/audit", "/users", "/password", "/login", "/nowhere"]
+)
 @pytest.mark.parametrize("language", list(Language))
 def test_every_page_is_small_guarded_and_loads_nothing_from_elsewhere(
     browse: Callable[..., Browser], path: str, language: Language
