@@ -45,8 +45,8 @@ Csv = Annotated[Path | None, typer.Option("--csv", help="Write all of it to this
 Xlsx = Annotated[Path | None, typer.Option("--xlsx", help="Write all of it to this workbook.")]
 Limit = Annotated[int, typer.Option(min=1, help="Show at most so many.")]
 
-
 _SHOPS = 5
+_CAUSE = 16
 
 
 def register(app: typer.Typer) -> None:
@@ -80,6 +80,8 @@ def list_(
         code=code,
         code_prefix=prefix,
     )
+    if as_json and (csv is not None or xlsx is not None):
+        raise InputError("Choose: --json, or a file by --csv or --xlsx.")
     lists = open_gateway(quiet=True).lists
     if csv is not None or xlsx is not None:
         _write(delivery_export(get_settings().hermes_lang), lambda: lists.each_delivery(wanted, sort), csv, xlsx)
@@ -103,11 +105,13 @@ def refusals(as_json: AsJson = False) -> None:
     if not found.groups:
         say(text("nothing_refused"))
         return
-    table = Table("", text("cause"), text("error_message"), text("facility"), text("last_seen"), text("example"))
+    table = Table("")
+    table.add_column(text("cause"), no_wrap=True, min_width=_CAUSE)  # to be copied whole
+    for name in ("error_message", "facility", "last_seen", "example"):
+        table.add_column(text(name), overflow="fold")
     for each in found.groups:
-        shops = ", ".join(each.facilities[:5]) + (
-            "" if each.facilities_complete and len(each.facilities) <= 5 else ", …"
-        )
+        all_shops = each.facilities_complete and len(each.facilities) <= _SHOPS
+        shops = ", ".join([*each.facilities[:_SHOPS], *([] if all_shops else ["…"])])
         table.add_row(
             str(each.documents), each.cause, safe(each.message), safe(shops), _moment(each.last_seen_at),
             safe(f"{each.example_kind} {each.example_code}"),
@@ -158,6 +162,8 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Who did what, when and why; the latest first."""
+    if since and until and since > until:
+        raise InputError(f"The first day ({since:%Y-%m-%d}) is after the last ({until:%Y-%m-%d}).")
     wanted = AuditFilter(who, action, kind, code, _midnight(day_of(since)), _midnight(day_of(until), after=1))
     page = open_gateway(quiet=True).lists.audit(wanted, size=limit)
     if as_json:
@@ -170,19 +176,23 @@ def audit(
 
 
 def _write(export: Export[Any], rows: Callable[[], Iterator[Any]], csv: Path | None, xlsx: Path | None) -> None:
+    """What is wrong with the rows' filter is said before a file is touched."""
     if csv is not None:
-        with _opened(csv) as file:
-            for piece in export.csv(rows()):
-                file.write(piece)
+        pieces = export.csv(rows())
+        if str(csv) == "-":
+            sys.stdout.buffer.writelines(pieces)
+        else:
+            with _opened(csv) as file:
+                file.writelines(pieces)
+            say(text("written_to", file=csv))
     if xlsx is not None:
+        found = rows()
         with _opened(xlsx) as file:
-            count = export.xlsx(rows(), file)
+            count = export.xlsx(found, file)
         say(text("written", count=count, file=xlsx))
 
 
 def _opened(path: Path) -> IO[bytes]:
-    if str(path) == "-":
-        return sys.stdout.buffer
     try:
         return path.open("wb")
     except OSError as error:

@@ -244,6 +244,7 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     "gone": ("Không còn trong nguồn", "No longer in the source"),
     "list_count": ("Hiện {shown} trong {count} phiếu.", "{shown} of {count} documents."),
     "written": ("Đã ghi {count} dòng vào {file}.", "{count} rows written to {file}."),
+    "written_to": ("Đã ghi vào {file}.", "Written to {file}."),
     "nothing_refused": ("Không có phiếu nào bị từ chối.", "Nothing is refused."),
     "nothing_audited": ("Không có thao tác nào phù hợp.", "No action matches."),
     # hermes replay

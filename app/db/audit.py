@@ -14,6 +14,7 @@ from app.domain.listing import AuditEntry, AuditFilter, Turn
 
 _LONGEST_NAME = 100
 _LONGEST_REASON = 1000
+_LENGTHS = {"who": _LONGEST_NAME, "action": 40, "kind": 20, "code": 50}
 
 
 def record(
@@ -67,7 +68,7 @@ def _behind(turn: Turn) -> ColumnElement[bool]:
 def _conditions(wanted: AuditFilter) -> Iterator[ColumnElement[bool]]:
     for name in ("who", "action", "kind", "code"):
         if (value := getattr(wanted, name)) is not None:
-            yield audit.c[name] == value
+            yield audit.c[name] == value[: _LENGTHS[name]]  # as it was written
     if wanted.since is not None:
         yield audit.c.at >= wanted.since
     if wanted.until is not None:

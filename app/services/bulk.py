@@ -34,7 +34,7 @@ class BulkReplays:
         Accepted deliveries are in the set only when asked for twice: `selection.state` is ACCEPTED, and
         `accepted_again` says so (P4). Raises InputError for what makes no sense.
         """
-        name = " ".join(printable(name).split())
+        name = _tidy(name)
         if not 0 < len(name) <= _LONGEST_NAME:
             raise InputError(f"A replay is named after its incident, in 1 to {_LONGEST_NAME} characters.")
         if selection == Selection():
@@ -53,11 +53,11 @@ class BulkReplays:
 
     def progress(self, name: str) -> Progress | None:
         """What became of a replay until now; None when there is none of that name."""
-        return self._replays.progress(name)
+        return self._replays.progress(_tidy(name))
 
     def items(self, name: str, after: int = 0, limit: int = 100) -> Sequence[ReplayItem]:
         """Items behind position `after`, in order."""
-        return self._replays.items(name, after, limit)
+        return self._replays.items(_tidy(name), after, limit)
 
     def pause(self, name: str, *, who: str, why: str) -> bool:
         """Release nothing more until it is resumed. False when it is not running."""
@@ -75,7 +75,7 @@ class BulkReplays:
     def _change(
         self, name: str, sources: Sequence[ReplayState], target: ReplayState, who: str, why: str, action: str
     ) -> bool:
-        return self._replays.change(name, sources, target, who=who, why=why, action=action)
+        return self._replays.change(_tidy(name), sources, target, who=who, why=why, action=action)
 
 
 class Pacing:
@@ -102,6 +102,11 @@ class Pacing:
         if done:
             log.info("replay_released", replay=found.name, documents=done)
         return done
+
+
+def _tidy(name: str) -> str:
+    """A name as it is kept: what an eye cannot tell apart is the same."""
+    return " ".join(printable(name).split())
 
 
 def _check(pace: Pace) -> None:

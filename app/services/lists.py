@@ -45,9 +45,12 @@ class Lists:
         return self._ledger.count(wanted, at_most)
 
     def each_delivery(self, wanted: Filter, sort: Sort = Sort.CHANGED) -> Iterator[Delivery]:
-        """All of the list, in its order, a thousand at a time: memory does not grow with its length (P10)."""
+        """All of the list, in its order, a thousand at a time: memory does not grow with its length (P10). Raises
+        InputError at once, not with the first of them."""
         _check(wanted)
-        sort = order_of(wanted, sort)
+        return self._each(wanted, order_of(wanted, sort))
+
+    def _each(self, wanted: Filter, sort: Sort) -> Iterator[Delivery]:
         turn: Turn | None = Turn()
         while turn is not None:
             some = self._ledger.deliveries(wanted, sort, turn, _STRIDE)

@@ -7,7 +7,7 @@ Persons' names are masked in all of it, unless `names=True`: the caller audits t
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from app.core.config import Language
 from app.documents import DocumentKind, column_label
@@ -19,6 +19,8 @@ from app.domain.stories import Cell, Detail, Difference, LastSent, NextStep, See
 from app.partners import Endpoint, Invalid, Prepared
 from app.services.health import Health
 from app.services.ports import Source
+
+T = TypeVar("T", Delivery, Attempt, Cell, SeenFault, Difference)
 
 _ITEMS = "items"
 
@@ -47,22 +49,21 @@ class Stories:
         difference = None
         if document is not None:
             difference = _difference(endpoint, story.attempts, bodies, prepared, names)
-        hidden = () if names else tuple(_names(kind, endpoint, document, bodies))
-        shown = document if document is None or names else _masked_document(kind, document)
         labels = language or self._language
-        return Detail(
-            delivery=_masked(story.delivery, hidden),
+        detail = Detail(
+            delivery=story.delivery,
             next_step=next_step(story.delivery),
-            attempts=tuple(_masked_attempt(each, hidden) for each in story.attempts),
+            attempts=tuple(story.attempts),
             log_complete=story.log_complete,
             audit=story.audit,
-            header=() if shown is None else _cells(shown.header, labels),
-            lines=() if shown is None else tuple(_cells(line, labels) for line in shown.lines),
+            header=() if document is None else _cells(document.header, labels),
+            lines=() if document is None else tuple(_cells(line, labels) for line in document.lines),
             in_source=document is not None,
             faults=tuple(_faults(prepared)),
             last_faults=tuple(_logged_faults(story.attempts)),
             difference=difference,
         )
+        return detail if names else _masked(detail, kind, tuple(_names(kind, endpoint, document, bodies)))
 
 
 def next_step(delivery: Delivery) -> NextStep:
@@ -104,22 +105,35 @@ def _names(
                 yield body[name]
 
 
-def _masked_document(kind: DocumentKind, document: Document) -> Document:
-    personal = {name: document.header[name] for name in kind.personal_columns if document.header.get(name)}
-    header = {**document.header, **{name: mask_name(str(value)) for name, value in personal.items()}}
-    hidden = [str(value) for value in personal.values()]
-    masked = {name: mask_names(each, hidden) if isinstance(each, str) else each for name, each in header.items()}
-    return replace(document, header={**masked, **{name: mask_name(str(value)) for name, value in personal.items()}})
+def _masked(detail: Detail, kind: DocumentKind, hidden: Sequence[str]) -> Detail:
+    """The same without persons' names, wherever somebody may have written them."""
+    header = (
+        replace(cell, value=mask_name(str(cell.value)))
+        if cell.column in kind.personal_columns and cell.value
+        else _masked_in(cell, "value", hidden)
+        for cell in detail.header
+    )
+    return replace(
+        detail,
+        delivery=_masked_in(detail.delivery, "error_message", hidden),
+        attempts=tuple(_masked_in(each, "record", hidden) for each in detail.attempts),
+        audit=tuple({**each, "why": _masked_value(each["why"], hidden)} for each in detail.audit),
+        header=tuple(header),
+        lines=tuple(tuple(_masked_in(cell, "value", hidden) for cell in line) for line in detail.lines),
+        faults=tuple(_masked_in(each, "message", hidden) for each in detail.faults),
+        last_faults=tuple(_masked_in(each, "message", hidden) for each in detail.last_faults),
+        difference=None if detail.difference is None else _masked_difference(detail.difference, hidden),
+    )
 
 
-def _masked(delivery: Delivery, hidden: Sequence[str]) -> Delivery:
-    if not delivery.error_message:
-        return delivery
-    return replace(delivery, error_message=mask_names(delivery.error_message, hidden))
+def _masked_difference(difference: LastSent, hidden: Sequence[str]) -> LastSent:
+    changes = (_masked_in(_masked_in(each, "sent", hidden), "now", hidden) for each in difference.differences)
+    return replace(difference, differences=tuple(changes))
 
 
-def _masked_attempt(attempt: Attempt, hidden: Sequence[str]) -> Attempt:
-    return replace(attempt, record=_masked_value(attempt.record, hidden)) if hidden else attempt
+def _masked_in(value: T, name: str, hidden: Sequence[str]) -> T:
+    """A frozen value with the names in one of its fields masked."""
+    return replace(value, **{name: _masked_value(getattr(value, name), hidden)})
 
 
 def _masked_value(value: Any, hidden: Sequence[str]) -> Any:
