@@ -40,6 +40,10 @@ ACTIONS = {
     "resolve": N_("outcome settled"),
     "pause": N_("sending paused"),
     "resume": N_("sending resumed"),
+    "replay": N_("replayed"),
+    "replay_pause": N_("replay paused"),
+    "replay_resume": N_("replay resumed"),
+    "replay_abort": N_("replay aborted"),
     "user_add": N_("user added"),
     "user_role": N_("role changed"),
     "user_disable": N_("user disabled"),
@@ -89,6 +93,7 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         )
 
     return {
+        "at_least": lambda value: number(value.count) + ("" if value.complete else "+"),
         "action_name": lambda action: say(ACTIONS[action]) if action in ACTIONS else action,
         "day": day,
         "kind_name": lambda name: KINDS[name].labels[language] if name in KINDS else name,
@@ -96,6 +101,8 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         "number": number,
         "outcome_name": lambda outcome: say(OUTCOMES[outcome]) if outcome in OUTCOMES else outcome,
         "printable": lambda value: printable(str(value)),
+        "replay_count_name": lambda name: texts.say(language, f"replay_count_{name}"),
+        "replay_state_name": lambda state: texts.say(language, f"replay_{state}"),
         "role_name": lambda role: say(ROLES[role]),
         "since": since,
         "state_name": lambda state: texts.say(language, f"state_{State(state)}"),

@@ -1,0 +1,290 @@
+"""Refusals, replays, reconciliation and figures in the console, through a real server."""
+
+import re
+from collections.abc import Callable, Iterator
+from html import unescape
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from app.documents import HOA_DON, PHIEU_NHAP
+from app.domain.deliveries import Selection
+from app.domain.errors import ErrorCode, Problem
+from app.domain.listing import AuditFilter
+from app.domain.replays import Pace, ReplayState
+from app.domain.states import State
+from app.domain.users import Role
+from tests.integration.console import PASSWORD, Browser, serving
+from tests.integration.test_ledger import Bench
+
+HOSTILE = ["<script>alert(1)</script>", "' OR 1=1; --", "\x00\x1b[31m", "\u202e\U0001f600", "9" * 5000, "%(count)s {0}"]
+
+
+@pytest.fixture
+def bench(open_gateway: Callable[..., Any], clock: Any, put_headers: Callable[..., None]) -> Bench:
+    """A ledger, with one user of the console of each role."""
+    made = Bench(lambda: open_gateway(hermes_lang="en"), clock, put_headers)
+    for role in Role:
+        made.gateway.access.add(role.value, role, PASSWORD, who="test")
+    return made
+
+
+@pytest.fixture
+def browse(bench: Bench) -> Iterator[Callable[[str], Browser]]:
+    """A browser, logged in as the user who is named."""
+    with serving(bench.gateway) as port:
+
+        def make(name: str) -> Browser:
+            browser = Browser(port)
+            assert browser.log_in(name).status == 303
+            return browser
+
+        yield make
+
+
+def refuse(bench: Bench, codes: list[str], message: str = "thuốc chưa có", **columns: Any) -> str:
+    """Invoices that are rejected for a cause; returns it."""
+    problem = Problem(ErrorCode.REFUSED, message)
+    for code in codes:
+        bench.bring(HOA_DON, code, State.REJECTED, columns=columns, problem=problem)
+    return next(each.cause for each in bench.gateway.refusals.groups().groups if each.example_code == codes[-1])
+
+
+def audited(bench: Bench, action: str) -> list[tuple[str, str, str]]:
+    """Who, what and why of the entries of an action."""
+    rows = bench.gateway.lists.audit(AuditFilter(action=action), size=100).rows
+    return [(each.who, each.code, each.why) for each in rows]
+
+
+# ---- refusals -------------------------------------------------------------------------------------------
+
+
+def test_refusals_stand_by_cause_with_count_facilities_trend_and_example(
+    bench: Bench, browse: Callable[[str], Browser]
+) -> None:
+    cause = refuse(bench, ["HD1", "HD2"], "lô 123 hết hạn", ma_co_so="CS07")
+    bench.bring(PHIEU_NHAP, "PN1", State.PARKED, problem=Problem(ErrorCode.PARTNER_ERROR, "lỗi 500"))
+    bench.bring(PHIEU_NHAP, "PN2", State.UNKNOWN, problem=Problem(ErrorCode.TIMEOUT, "quá 30 giây"), due_at=None)
+    page = browse("viewer").get("/errors").text
+    assert page.index("lô # hết hạn") < min(page.index("lỗi #"), page.index("quá # giây"))
+    assert "<strong>2</strong>" in page
+    assert "CS07" in page
+    assert 'href="/deliveries/hoa_don/HD2"' in page
+    assert f'href="/deliveries?error_code=refused&amp;cause={cause}"' in page
+    assert re.search(
+        r'aria-label="[^"]*14 Mar 2026: 2"><path class="base"[^>]*/><path class="days" d="M131 0h8v40', page
+    )
+    assert "/replays/new" not in page
+    assert f'href="/replays/new?cause={cause}"' in browse("operator").get("/errors").text
+
+
+def test_without_refusals_the_page_says_what_will_stand_there(browse: Callable[[str], Browser]) -> None:
+    assert "Nothing is refused." in browse("viewer").get("/errors").text
+
+
+def test_a_partner_s_words_are_shown_as_words(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    refuse(bench, ["HD1"], '<script>alert(1)</script> "><img src=x> \u202e')
+    browser = browse("operator")
+    cause = bench.gateway.refusals.groups().groups[0].cause
+    bench.gateway.replays.create("<b>x</b>/'\"", replays_of(cause), Pace(1), who="<i>", why="<u>why</u>")
+    for path in ("/errors", "/replays", f"/replays/one?name={quote('<b>x</b>/' + chr(39) + chr(34))}"):
+        answer = browser.get(path)
+        assert answer.status == 200
+        for element in ("<script>alert", "<img src=x", "<b>x", "<i>", "<u>why", "\u202e"):
+            assert element not in answer.text, (path, element)
+
+
+def test_many_causes_stay_a_small_page_that_says_so(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    words = ["".join(chr(97 + int(digit)) for digit in f"{number:03}") for number in range(45)]
+    for number, word in enumerate(words):
+        refuse(bench, [f"HD{number:03}"], f"{word} {'rất dài ' * 200}", ma_co_so=f"CS{number:02}")
+    browser, path, seen = browse("operator"), "/errors", []
+    while path:
+        answer = browser.get(path)
+        assert len(answer.body) < 60_000
+        seen += re.findall(r'/deliveries/hoa_don/(HD\d+)"', answer.text)
+        further = re.search(r'href="([^"]+)" rel="next"', answer.text)
+        path = unescape(further[1]) if further else ""
+    assert sorted(seen) == [f"HD{number:03}" for number in range(45)]
+    assert "20 of 45 causes." in browser.get("/errors").text
+    assert browser.get("/errors?skip=60").status == 422
+
+
+# ---- replays --------------------------------------------------------------------------------------------
+
+
+def replays_of(cause: str) -> Selection:
+    return Selection(cause=cause)
+
+
+def order(**fields: str) -> dict[str, str]:
+    """A form filled in as it should be."""
+    return {"name": "lô 20/11", "why": "đã sửa", "per_minute": "60", "while_queued": "", "confirmed": "true"} | fields
+
+
+def test_a_group_is_replayed_from_its_page(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    cause = refuse(bench, ["HD1", "HD2"])
+    refuse(bench, ["HD3"], "khác hẳn")
+    browser = browse("operator")
+    page = browser.get(f"/replays/new?cause={cause}").text
+    assert "2 documents match now" in page
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.partition('action="/replays"')[2]))
+    hidden.pop("form_token")
+    assert hidden["cause"] == cause
+    done = browser.post("/replays", **hidden, **order())
+    assert (done.status, done.leads_to) == (303, "/replays/one?name=l%C3%B4+20%2F11")
+    (made,) = bench.gateway.replays.all()
+    assert (made.documents, made.per_minute, made.most_queued, made.who) == (2, 60, None, "operator")
+    assert audited(bench, "replay") == [("operator", "lô 20/11", "đã sửa")]
+    shown = browser.get(done.leads_to).text
+    assert "0 of 2 had their turn" in shown
+    assert "60 a minute" in shown
+    assert re.findall(r'href="/deliveries/hoa_don/(\w+)"', shown) == ["HD1", "HD2"]
+    assert "lô 20/11" in browser.get("/replays").text
+
+
+NONSENSE: list[tuple[dict[str, str], str]] = [
+    ({"name": " "}, "named after its incident"),
+    ({"name": "x" * 101}, "named after its incident"),
+    ({"why": " "}, "Say why"),
+    ({"confirmed": ""}, "Tick that"),
+    ({"per_minute": ""}, "Say how fast"),
+    ({"per_minute": "0"}, "A pace is a number"),
+    ({"per_minute": "many"}, "one of the values cannot be used"),
+    ({"per_minute": "9" * 5000}, "one of the values cannot be used"),
+    ({"kind": ""}, "Nothing narrows"),
+    ({"kind": "phieu_xuat"}, "there is nothing to replay"),
+    ({"kind": "x"}, "no such kind"),
+    ({"state": "x"}, "no such state"),
+    ({"date_from": "yesterday"}, "year, month and day"),
+    ({"date_to": "9999-12-31"}, "year, month and day"),
+    ({"date_from": "2026-03-02", "date_to": "2026-03-01"}, "first day is after"),
+]
+
+
+def test_an_order_that_makes_no_sense_gets_a_sentence_and_changes_nothing(
+    bench: Bench, browse: Callable[[str], Browser]
+) -> None:
+    refuse(bench, ["HD1"])
+    browser = browse("operator")
+    for fields, says in NONSENSE:
+        answer = browser.post("/replays", **order(**{"kind": "hoa_don", **fields}))
+        assert (answer.status, says in unescape(answer.text)) == (422, True), fields
+    assert bench.gateway.replays.all() == []
+
+
+def test_a_name_is_taken_once_and_what_was_filled_in_stays(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    refuse(bench, ["HD1"])
+    browser = browse("operator")
+    assert browser.post("/replays", **order(kind="hoa_don")).status == 303
+    again = browser.post("/replays", **order(kind="hoa_don", why="noch einmal"))
+    assert (again.status, "Choose another name" in again.text) == (422, True)
+    assert 'name="why" required maxlength="1000" value="noch einmal"' in again.text
+
+
+def test_accepted_documents_are_replayed_only_when_asked_for_twice_and_by_day(
+    bench: Bench, browse: Callable[[str], Browser]
+) -> None:
+    bench.bring(HOA_DON, "HD1", State.ACCEPTED)
+    browser = browse("operator")
+    days = {"date_from": "2026-03-14", "date_to": "2026-03-14"}
+    assert "accepted_again" in browser.get("/replays/new?state=accepted").text
+    for fields in (
+        {"kind": "hoa_don", **days},
+        {"kind": "hoa_don", "accepted_again": "true", **days},
+        {"state": "accepted", **days},
+        {"state": "accepted", "accepted_again": "true"},
+    ):
+        assert browser.post("/replays", **order(**fields)).status == 422
+    assert bench.gateway.replays.all() == []
+    twice = browser.post("/replays", **order(state="accepted", accepted_again="true", **days))
+    assert twice.status == 303
+    assert bench.gateway.replays.all()[0].documents == 1
+
+
+def test_an_unknown_outcome_in_the_set_is_said(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    bench.bring(HOA_DON, "HD1", State.UNKNOWN)
+    browser = browse("operator")
+    assert "the partner may have them already" in browser.get("/replays/new?kind=hoa_don").text
+    assert "the partner may have them already" not in browser.get("/replays/new?state=rejected").text
+
+
+def test_a_replay_is_paused_resumed_and_aborted_with_a_reason(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    cause = refuse(bench, ["HD1"])
+    bench.gateway.replays.create("a/b", replays_of(cause), Pace(1), who="lan", why="x")
+    browser = browse("operator")
+    page = browser.get("/replays/one?name=a/b").text
+    assert ("Pause…" in page, "Abort…" in page, "Resume…" in page) == (True, True, False)
+    assert browser.post("/replays/pause", name="a/b", why=" ").status == 422
+    assert browser.post("/replays/resume", name="a/b", why="too early").status == 422
+    states = []
+    for step in ("pause", "resume", "abort"):
+        assert browser.post(f"/replays/{step}", name="a/b", why=f"so {step}").leads_to == "/replays/one?name=a%2Fb"
+        states.append(bench.gateway.replays.all()[0].state)
+        assert audited(bench, f"replay_{step}") == [("operator", "a/b", f"so {step}")]
+    assert states == [ReplayState.PAUSED, ReplayState.RUNNING, ReplayState.ABORTED]
+    assert "Pause…" not in browser.get("/replays/one?name=a/b").text
+    assert browser.post("/replays/destroy", name="a/b", why="x").status == 422
+    assert browser.post("/replays/pause", name="nobody's", why="x").status == 422
+
+
+def test_a_viewer_sees_replays_and_changes_none(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    cause = refuse(bench, ["HD1"])
+    bench.gateway.replays.create("x", replays_of(cause), Pace(1), who="lan", why="x")
+    browser = browse("viewer")
+    page = browser.get("/replays/one?name=x")
+    assert (page.status, "Pause…" in page.text) == (200, False)
+    assert "/replays/new" not in browser.get("/replays").text
+    for path in ("/replays", "/replays/pause", "/replays/abort"):
+        assert browser.post(path, name="x", why="x").status == 403
+    assert browser.get("/replays/new").status == 403
+    assert bench.gateway.replays.all()[0].state is ReplayState.RUNNING
+
+
+def test_progress_is_polled_and_tells_what_became_of_the_set(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    cause = refuse(bench, [f"HD{number:03}" for number in range(60)])
+    bench.gateway.replays.create("x y", replays_of(cause), Pace(20), who="lan", why="x")
+    bench.clock.forward(minutes=1)
+    bench.gateway.scan._replays.run()
+    browser = browse("viewer")
+    page = browser.get("/replays/one?name=x%20y").text
+    poll = re.search(r'hx-get="(/replays/progress[^"]*)"', page)
+    assert poll is not None
+    part = browser.get(poll[1]).text
+    assert "<html" not in part
+    assert "20 of 60 had their turn" in part
+    assert '<rect class="under_way" x="0" y="0" width="20"' in part
+    further = re.search(r'href="([^"]+)" rel="next"', page)
+    assert further is not None
+    assert re.findall(r"/hoa_don/(HD\d+)", browser.get(unescape(further[1])).text) == [
+        f"HD{n:03}" for n in range(50, 60)
+    ]
+
+
+def test_hostile_addresses_and_forms_get_a_page_and_change_nothing(
+    bench: Bench, browse: Callable[[str], Browser]
+) -> None:
+    refuse(bench, ["HD1"])
+    browser = browse("admin")
+    for value in HOSTILE:
+        attack(browser, value)
+    assert bench.gateway.replays.all() == []
+
+
+def attack(browser: Browser, value: str) -> None:
+    """Send a value wherever one can be sent."""
+    written = quote(value, safe="")
+    choice = ("kind", "state", "error_code", "cause", "facility", "date_from", "date_to")
+    answers = [browser.get(f"/replays/new?{name}={written}") for name in choice]
+    answers += [browser.get(path + written) for path in GETS]
+    answers += [browser.post("/replays", **order(**{"kind": "hoa_don", name: value})) for name in choice]
+    answers += [browser.post(f"/replays/{step}", name=value, why=value) for step in ("pause", written)]
+    for answer in answers:
+        assert answer.status in {200, 404, 422}
+        assert b"<script>alert" not in answer.body
+        assert b"Traceback" not in answer.body
+        assert b"\x1b" not in answer.body
+
+
+GETS = ["/errors?skip=", "/replays/one?name=", "/replays/one?name=x&after=", "/replays/progress?name="]
