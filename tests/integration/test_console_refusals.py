@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from html import unescape
+from io import BytesIO
+from itertools import product
 from typing import Any
 from urllib.parse import quote
+from zipfile import ZipFile
 
 import pytest
+from sqlalchemy import insert
 
-from app.documents import HOA_DON, PHIEU_NHAP
+from app.core.config import Language
+from app.db.tables import delivery
+from app.documents import HOA_DON, PHIEU_NHAP, PHIEU_XUAT
+from app.domain.causes import cause_of
 from app.domain.deliveries import Selection
 from app.domain.errors import ErrorCode, Problem
 from app.domain.listing import AuditFilter
@@ -18,6 +26,7 @@ from app.domain.users import Role
 from tests.integration.console import PASSWORD, Browser, serving
 from tests.integration.test_ledger import Bench
 
+KIND = PHIEU_NHAP.labels[Language.EN]
 HOSTILE = ["<script>alert(1)</script>", "' OR 1=1; --", "\x00\x1b[31m", "\u202e\U0001f600", "9" * 5000, "%(count)s {0}"]
 
 
@@ -49,6 +58,19 @@ def refuse(bench: Bench, codes: list[str], message: str = "thuốc chưa có", *
     for code in codes:
         bench.bring(HOA_DON, code, State.REJECTED, columns=columns, problem=problem)
     return next(each.cause for each in bench.gateway.refusals.groups().groups if each.example_code == codes[-1])
+
+
+def put_refused(bench: Bench, causes: dict[str, str]) -> None:
+    """Many rejected invoices at once: code → message."""
+    now = bench.clock.now()
+    usual = {"kind": "hoa_don", "facility": "CS01", "state": State.REJECTED, "attempts": 1, "revision": 1, "deaths": 0,
+             "uncertain": False, "updated_at": now, "first_seen_at": now, "error_code": "refused"}  # fmt: skip
+    rows = [
+        {**usual, "code": code, "error_message": text, "cause": cause_of(Problem(ErrorCode.REFUSED, text))}
+        for code, text in causes.items()
+    ]
+    with bench.engine.begin() as connection:
+        connection.execute(insert(delivery), rows)
 
 
 def audited(bench: Bench, action: str) -> list[tuple[str, str, str]]:
@@ -97,8 +119,7 @@ def test_a_partner_s_words_are_shown_as_words(bench: Bench, browse: Callable[[st
 
 def test_many_causes_stay_a_small_page_that_says_so(bench: Bench, browse: Callable[[str], Browser]) -> None:
     words = ["".join(chr(97 + int(digit)) for digit in f"{number:03}") for number in range(45)]
-    for number, word in enumerate(words):
-        refuse(bench, [f"HD{number:03}"], f"{word} {'rất dài ' * 200}", ma_co_so=f"CS{number:02}")
+    put_refused(bench, {f"HD{number:03}": f"{word} {'rất dài ' * 200}" for number, word in enumerate(words)})
     browser, path, seen = browse("operator"), "/errors", []
     while path:
         answer = browser.get(path)
@@ -243,7 +264,8 @@ def test_a_viewer_sees_replays_and_changes_none(bench: Bench, browse: Callable[[
 
 
 def test_progress_is_polled_and_tells_what_became_of_the_set(bench: Bench, browse: Callable[[str], Browser]) -> None:
-    cause = refuse(bench, [f"HD{number:03}" for number in range(60)])
+    put_refused(bench, {f"HD{number:03}": "thuốc chưa có" for number in range(60)})
+    cause = bench.gateway.refusals.groups().groups[0].cause
     bench.gateway.replays.create("x y", replays_of(cause), Pace(20), who="lan", why="x")
     bench.clock.forward(minutes=1)
     bench.gateway.scan._replays.run()
@@ -260,6 +282,129 @@ def test_progress_is_polled_and_tells_what_became_of_the_set(bench: Bench, brows
     assert re.findall(r"/hoa_don/(HD\d+)", browser.get(unescape(further[1])).text) == [
         f"HD{n:03}" for n in range(50, 60)
     ]
+
+
+# ---- reconciliation -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def books(bench: Bench) -> Bench:
+    """A delivered, a refused, a never seen, a gone receipt of one day; a new one of a week ago; one without a date."""
+    bench.bring(PHIEU_NHAP, "PN-OK", State.ACCEPTED)
+    bench.bring(PHIEU_NHAP, "PN-BAD", State.REJECTED, problem=Problem(ErrorCode.REFUSED, "<b>sai</b>"))
+    bench.put(PHIEU_NHAP, ["PN-OLD"], status_phieu=1)
+    bench.put(PHIEU_NHAP, ["PN-LAST"], ngay_nhap=datetime(2026, 3, 7), ma_co_so="CS/2&3")  # noqa: DTZ001
+    bench.put(PHIEU_NHAP, ["PN-UNDATED"], status_phieu=7, ngay_nhap=None)
+    bench.bring(PHIEU_NHAP, "PN-GONE", State.REJECTED)
+    bench.run("DELETE FROM \"PhieuNhapHeader\" WHERE ma_phieu = 'PN-GONE'")
+    return bench
+
+
+def figures(page: str) -> list[list[str]]:
+    """The cells of the rows per day, facility and kind."""
+    table = page.partition("list balances")[2].partition("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table.partition("<tbody>")[2])
+    return [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in rows]
+
+
+def test_the_last_seven_days_are_reconciled_with_sums(books: Bench, browse: Callable[[str], Browser]) -> None:
+    page = browse("viewer").get("/reconciliation").text
+    assert "3 of 4 documents from 8 Mar 2026 to 14 Mar 2026 have not arrived." in page
+    assert figures(page) == [
+        ["14 Mar 2026", "CS01", KIND, "3", "1", "0", "1", "1", "1"],
+        ["without a date", "CS01", KIND, "1", "0", "0", "0", "1", "0"],
+    ]
+    sums = re.findall(r"<td[^>]*>(\d+)</td>", page.partition("<tfoot>")[2].partition("</tfoot>")[0])
+    assert sums == ["4", "1", "0", "1", "2", "1"]
+
+
+def test_a_reconciliation_is_narrowed_by_period_facility_kind_and_what_is_missing(
+    books: Bench, browse: Callable[[str], Browser]
+) -> None:
+    books.bring(PHIEU_XUAT, "PX1", State.ACCEPTED)
+    browser = browse("viewer")
+    week = "/reconciliation?date_from=2026-03-01&date_to=2026-03-14"
+    assert [row[1] for row in figures(browser.get(f"{week}&facility=CS/2%263").text)] == ["CS/2&amp;3"]
+    assert "All 1 documents" in browser.get(f"{week}&kind=phieu_xuat").text
+    missing = figures(browser.get(f"{week}&open_only=true").text)
+    assert [row[0] for row in missing] == ["14 Mar 2026", "7 Mar 2026", "without a date"]
+    assert "Nothing is missing" in browser.get(f"{week}&kind=phieu_xuat&open_only=true").text
+    assert "has no document" in browser.get(f"{week}&facility=CS09").text
+
+
+def test_behind_every_figure_stand_its_documents(books: Bench, browse: Callable[[str], Browser]) -> None:
+    browser = browse("viewer")
+    page = browser.get("/reconciliation?date_from=2026-03-07").text
+    links = {unescape(link) for link in re.findall(r'<td class="\w+"><a href="([^"]+)"', page)}
+    found = {link: set(re.findall(r"PN-[A-Z]+(?=<)", browser.get(link).text)) for link in links}
+    day = "/reconciliation/phieu_nhap/2026-03-14"
+    assert found == {
+        f"{day}/delivered?facility=CS01": {"PN-OK"},
+        f"{day}/refused?facility=CS01": {"PN-BAD"},
+        f"{day}/never_seen?facility=CS01": {"PN-OLD"},
+        f"{day}/gone?facility=CS01": {"PN-GONE"},
+        "/reconciliation/phieu_nhap/2026-03-07/waiting?facility=CS%2F2%263": {"PN-LAST"},
+        "/reconciliation/phieu_nhap/undated/never_seen?facility=CS01": {"PN-UNDATED"},
+    }
+    refused = browser.get(f"{day}/refused?facility=CS01").text
+    assert 'href="/deliveries/phieu_nhap/PN-BAD"' in refused
+    assert "&lt;b&gt;sai&lt;/b&gt;" in refused
+    assert "No documents" in browser.get(f"{day}/delivered?facility=CS02").text
+
+
+def test_the_inspector_s_workbook_has_the_same_figures(books: Bench, browse: Callable[[str], Browser]) -> None:
+    browser = browse("viewer")
+    browser.cookies["hermes_lang"] = "vi"
+    answer = browser.get("/reconciliation.xlsx?date_from=2026-03-07&date_to=2026-03-14")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="doi-soat_2026-03-07_2026-03-14.xlsx"'
+    with ZipFile(BytesIO(answer.body)) as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+    assert "Hermes chưa từng thấy" in sheet
+    assert "CS/2&amp;3" in sheet
+    assert sheet.count("<row ") == 4
+
+
+def test_many_shops_stay_a_small_page_with_all_in_the_sums(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    for number in range(120):
+        bench.put(PHIEU_NHAP, [f"PN{number}"], ma_co_so=f"CS{number:03}", status_phieu=number % 2)
+    browser, path, seen = browse("viewer"), "/reconciliation", []
+    while path:
+        answer = browser.get(path)
+        assert len(answer.body) < 50_000
+        assert "120 of 120 documents" in answer.text
+        seen += [row[1] for row in figures(answer.text)]
+        further = re.search(r'href="([^"]+)" rel="next"', answer.text)
+        path = unescape(further[1]) if further else ""
+    assert seen == [f"CS{number:03}" for number in range(120)]
+    assert "Rows 1 to 50 of 120" in browser.get("/reconciliation").text
+
+
+def test_many_documents_behind_a_figure_are_paged(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    bench.put(PHIEU_NHAP, [f"PN&{number:03}" for number in range(230)], status_phieu=1)
+    browser, path, seen = browse("viewer"), "/reconciliation/phieu_nhap/2026-03-14/never_seen?facility=CS01", []
+    while path:
+        page = browser.get(path).text
+        seen += re.findall(r"<code>PN&amp;(\d+)</code>", page)
+        further = re.search(r'href="([^"]+)" rel="next"', page)
+        path = unescape(further[1]) if further else ""
+    assert seen == [f"{number:03}" for number in range(230)]
+
+
+@pytest.mark.parametrize("path", ["/reconciliation", "/reconciliation.xlsx"])
+def test_an_impossible_period_is_a_sentence(browse: Callable[[str], Browser], path: str) -> None:
+    browser = browse("viewer")
+    for asked, says in (
+        ("date_from=2026-03-02&date_to=2026-03-01", "first day is after"),
+        ("date_from=2024-01-01&date_to=2026-03-01", "at most 366 days"),
+        ("date_from=gestern", "year, month and day"),
+        ("date_to=9999-12-31", "year, month and day"),
+        ("kind=x", "no such kind"),
+    ):
+        answer = browser.get(f"{path}?{asked}")
+        assert (answer.status, says in answer.text) == (422, True), asked
+
+
+# ---- hostile input --------------------------------------------------------------------------------------
 
 
 def test_hostile_addresses_and_forms_get_a_page_and_change_nothing(
@@ -284,7 +429,17 @@ def attack(browser: Browser, value: str) -> None:
         assert answer.status in {200, 404, 422}
         assert b"<script>alert" not in answer.body
         assert b"Traceback" not in answer.body
-        assert b"\x1b" not in answer.body
+        assert b"\x1b" not in answer.body or answer.body.startswith(b"PK")
 
 
-GETS = ["/errors?skip=", "/replays/one?name=", "/replays/one?name=x&after=", "/replays/progress?name="]
+RECONCILED = "/reconciliation/hoa_don/2026-03-14/refused"
+GETS = [
+    *(f"/reconciliation{what}{name}=" for what, name in product(("?", ".xlsx?"), ("date_from", "facility", "kind"))),
+    f"{RECONCILED}?facility=",
+    f"{RECONCILED}?after=",
+    "/reconciliation/hoa_don/2026-03-14/",
+    "/errors?skip=",
+    "/replays/one?name=",
+    "/replays/one?name=x&after=",
+    "/replays/progress?name=",
+]

@@ -1,5 +1,14 @@
 """The areas of the console, in the order of the navigation."""
 
-from app.web.pages import audit, health, login, overview, refusals, replays, users
+from app.web.pages import audit, health, login, overview, reconciliation, refusals, replays, users
 
-AREAS = (overview.AREA, refusals.AREA, replays.AREA, audit.AREA, users.AREA, login.AREA, health.AREA)
+AREAS = (
+    overview.AREA,
+    refusals.AREA,
+    replays.AREA,
+    reconciliation.AREA,
+    audit.AREA,
+    users.AREA,
+    login.AREA,
+    health.AREA,
+)
