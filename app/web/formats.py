@@ -23,6 +23,7 @@ from app.domain.states import State
 from app.domain.users import Role
 from app.web.language import N_, translations
 
+SHORT_DATES = {Language.VI: "dd/MM", Language.EN: "d MMM"}
 DATES = {Language.VI: "dd/MM/yyyy", Language.EN: "d MMM yyyy"}
 TIMES = {Language.VI: "%H:%M:%S", Language.EN: "%H:%M:%S"}
 
@@ -106,6 +107,7 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         "replay_count_name": lambda name: texts.say(language, f"replay_count_{name}"),
         "replay_state_name": lambda state: texts.say(language, f"replay_{state}"),
         "role_name": lambda role: say(ROLES[role]),
+        "short_day": lambda value: format_date(value, SHORT_DATES[language], locale=language.value),
         "since": since,
         "state_name": lambda state: texts.say(language, f"state_{State(state)}"),
     }

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from io import BytesIO
 from itertools import product
@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert
 
 from app.core.config import Language
-from app.db.tables import delivery
+from app.db.tables import delivery, tally
 from app.documents import HOA_DON, PHIEU_NHAP, PHIEU_XUAT
 from app.domain.causes import cause_of
 from app.domain.deliveries import Selection
@@ -402,6 +402,53 @@ def test_an_impossible_period_is_a_sentence(browse: Callable[[str], Browser], pa
     ):
         answer = browser.get(f"{path}?{asked}")
         assert (answer.status, says in answer.text) == (422, True), asked
+
+
+# ---- figures on the overview ----------------------------------------------------------------------------
+
+
+def test_the_overview_plots_the_last_day_and_week_and_says_the_same_in_tables(
+    bench: Bench, browse: Callable[[str], Browser]
+) -> None:
+    bench.clock.moment = datetime(2026, 3, 11, 16, 30, tzinfo=UTC)  # 23:30 in Viet Nam
+    bench.bring(HOA_DON, "HD1", State.REJECTED)
+    bench.clock.moment = datetime(2026, 3, 14, 2, 15, tzinfo=UTC)  # 09:15
+    bench.bring(HOA_DON, "HD2", State.ACCEPTED)
+    bench.bring(PHIEU_NHAP, "PN1", State.ACCEPTED)
+    bench.bring(HOA_DON, "HD3", State.WAITING)
+    page = browse("viewer").get("/overview").text
+    day, week = (part.partition("</figure>")[0] for part in page.split('<figure class="plot">')[1:])
+    assert cells(day) == [["09:00 14 Mar 2026", "2", "0", "1"]]
+    assert cells(week) == [["11 Mar 2026", "0", "1", "0"], ["14 Mar 2026", "2", "0", "1"]]
+    paths = dict(re.findall(r'<path class="(\w+)" d="([^"]*)"', day))
+    assert (paths["rejected"], paths["accepted"][:7], paths["again"][:5]) == ("", "M231 42", "M231 ")
+    assert re.findall(r"<span>([^<]+)</span>", week)[:7] == [f"{number} Mar" for number in range(8, 15)]
+    today = page.partition("Accepted today")[2].partition("</tr>")[0]
+    assert re.findall(r"<td>(\d+)</td>", today) == ["1", "0", "1", "2"]
+
+
+def cells(part: str) -> list[list[str]]:
+    """The rows of a table's body."""
+    rows = re.findall(r"<tr>(.*?)</tr>", part.partition("<tbody>")[2])
+    return [[re.sub(r"<[^>]*>", "", each) for each in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in rows]
+
+
+def test_a_busy_week_and_a_quiet_one_stay_a_small_overview(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    assert "Nothing was sent in this time." in browse("viewer").get("/").text
+    busy = {"accepted": 12_345_678, "rejected": 1, "again": 99_999}
+    start = bench.clock.now().replace(minute=0)
+    rows = [
+        {"id": f"{back}-{kind}", "kind": kind, "hour": start - timedelta(hours=back), **busy}
+        for back, kind in product(range(170), ("phieu_nhap", "phieu_xuat", "hoa_don"))
+    ]
+    with bench.engine.begin() as connection:
+        connection.execute(insert(tally), rows)
+    with serving(bench.gateway) as port:
+        browser = Browser(port)
+        browser.log_in("viewer")
+        answer = browser.get("/")
+    assert "at most 37,337,034 in an hour" in answer.text
+    assert len(answer.body) < 45_000
 
 
 # ---- hostile input --------------------------------------------------------------------------------------
