@@ -34,7 +34,7 @@ OUTCOMES = {
     "defer": N_("put off, no try counted"),
     "unknown": N_("outcome unknown"),
 }
-BALANCES = {"waiting": "balance_waiting"}
+BALANCES: dict[str, str] = {"waiting": "balance_waiting"}
 ROLES = {Role.VIEWER: N_("viewer"), Role.OPERATOR: N_("operator"), Role.ADMIN: N_("admin")}
 ACTIONS = {
     "retry": N_("sent again"),
@@ -97,7 +97,7 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
     return {
         "at_least": lambda value: number(value.count) + ("" if value.complete else "+"),
         "action_name": lambda action: say(ACTIONS[action]) if action in ACTIONS else action,
-        "balance_name": lambda name: texts.say(language, BALANCES.get(name, name)),
+        "balance_name": lambda name: texts.say(language, BALANCES.get(name, str(name))),
         "day": day,
         "kind_name": lambda name: KINDS[name].labels[language] if name in KINDS else name,
         "moment": moment,

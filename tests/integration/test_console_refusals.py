@@ -150,6 +150,7 @@ def test_a_group_is_replayed_from_its_page(bench: Bench, browse: Callable[[str],
     browser = browse("operator")
     page = browser.get(f"/replays/new?cause={cause}").text
     assert "2 documents match now" in page
+    assert "<strong>thuốc chưa có</strong>" in page
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.partition('action="/replays"')[2]))
     hidden.pop("form_token")
     assert hidden["cause"] == cause

@@ -206,12 +206,18 @@ def _show_new(page: Page, order: Order, status: int = 200, fault: str = "") -> R
         order=order,
         fields=Choice.model_fields,
         narrowed=narrowed,
+        cause=_cause_in_words(page, order.cause),
         matching=matching,
         unknown=unknown,
         fault=page.say(fault) if fault else "",
         kinds=[each.name for each in ALL_KINDS],
         states=STATES,
     )
+
+
+def _cause_in_words(page: Page, cause: str) -> str:
+    groups = page.console.gateway.refusals.groups().groups if cause else ()
+    return next((each.message for each in groups if each.cause == cause and each.message), cause)
 
 
 def _count(page: Page, selection: Selection) -> AtLeast:
