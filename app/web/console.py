@@ -14,6 +14,7 @@ from app.core.config import Language
 from app.core.progress import Pulse
 from app.documents import ALL_KINDS
 from app.domain.numbers import HourTally
+from app.domain.refusals import Refusals
 from app.services.health import Status
 from app.services.measures import RecentAttempts
 from app.web import language as languages
@@ -29,6 +30,7 @@ STATIC = Path(__file__).parent / "static"
 STATUS_SECONDS = 2.0
 ATTEMPTS_SECONDS = 10.0
 TALLIES_SECONDS = 10.0
+REFUSALS_SECONDS = 10.0
 
 
 class Console:
@@ -42,6 +44,7 @@ class Console:
         self.status: Recent[Status] = Recent(lambda: gateway.health.status(ALL_KINDS), STATUS_SECONDS)
         self.attempts: Recent[RecentAttempts] = Recent(lambda: gateway.measures.recent(), ATTEMPTS_SECONDS)
         self.tallies: Recent[list[HourTally]] = Recent(lambda: gateway.numbers.hours(WEEK), TALLIES_SECONDS)
+        self.refusals: Recent[Refusals] = Recent(lambda: gateway.refusals.groups(), REFUSALS_SECONDS)
         self._environments = {language: _environment(language, areas) for language in Language}
 
     def render(self, language: Language, template: str, **values: Any) -> str:

@@ -375,7 +375,11 @@ def test_an_admin_manages_users_and_the_last_admin_stays(gateway: Gateway, brows
 # ---- pages ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/overview", "/audit", "/users", "/password", "/login", "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/overview", "/errors", "/replays", "/replays/new", "/reconciliation", "/audit", "/users", "/password",
+     "/login", "/nowhere"],
+)  # fmt: skip
 @pytest.mark.parametrize("language", list(Language))
 def test_every_page_is_small_guarded_and_loads_nothing_from_elsewhere(
     browse: Callable[..., Browser], path: str, language: Language

@@ -465,6 +465,19 @@ def test_hostile_addresses_and_forms_get_a_page_and_change_nothing(
     assert bench.gateway.replays.all() == []
 
 
+def test_hostile_names_and_reasons_are_kept_and_shown_as_words(bench: Bench, browse: Callable[[str], Browser]) -> None:
+    refuse(bench, ["HD1"])
+    browser = browse("operator")
+    for value in HOSTILE:
+        made = browser.post("/replays", **order(kind="hoa_don", name=value[:90], why=value[:900]))
+        assert made.status == 303, value
+        for path in (made.leads_to, "/replays", "/audit"):
+            answer = browser.get(path)
+            assert answer.status == 200, (path, value)
+            assert b"<script>alert" not in answer.body
+            assert b"\x1b" not in answer.body
+
+
 def attack(browser: Browser, value: str) -> None:
     """Send a value wherever one can be sent."""
     written = quote(value, safe="")

@@ -36,7 +36,7 @@ class Cause:
 @router.get("/errors")
 def refusals(skip: Annotated[int, Query(ge=0, le=1000)] = 0, page: Page = requires(Role.VIEWER)) -> Response:
     """The causes, the largest group first, twenty to a page."""
-    found = page.console.gateway.refusals.groups()
+    found = page.console.refusals.get()
     if skip and skip >= len(found.groups):
         raise InputError("The address names no place in this list.")
     end = skip + SHOWN

@@ -216,7 +216,7 @@ def _show_new(page: Page, order: Order, status: int = 200, fault: str = "") -> R
 
 
 def _cause_in_words(page: Page, cause: str) -> str:
-    groups = page.console.gateway.refusals.groups().groups if cause else ()
+    groups = page.console.refusals.get().groups if cause else ()
     return next((each.message for each in groups if each.cause == cause and each.message), cause)
 
 
