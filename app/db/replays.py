@@ -63,7 +63,7 @@ class SqlReplays:
                 connection.execute(update(replay).where(replay.c.name == name).values(documents=count))
                 record(connection, [name[:50]], at=now, who=who, action="replay", kind="", why=why)
         except IntegrityError:
-            raise InputError(f"There is a replay of that name already: {name}. Choose another name.") from None
+            raise InputError("There is a replay of that name already. Choose another name.") from None
         return BulkReplay(name=name, documents=count, **values)  # type: ignore[arg-type]
 
     def _freeze(self, connection: Connection, name: str, selection: Selection, transition: Transition) -> int:

@@ -36,7 +36,7 @@ class BulkReplays:
         """
         name = _tidy(name)
         if not 0 < len(name) <= _LONGEST_NAME:
-            raise InputError(f"A replay is named after its incident, in 1 to {_LONGEST_NAME} characters.")
+            raise InputError("A replay is named after its incident, in 1 to 100 characters.")
         if selection == Selection():
             raise InputError("Nothing narrows the choice. Name a kind, codes, a state, an error or a cause.")
         _check(pace)

@@ -13,11 +13,14 @@ from app import __version__
 from app.core.config import Language
 from app.core.progress import Pulse
 from app.documents import ALL_KINDS
+from app.domain.numbers import HourTally
+from app.domain.refusals import Refusals
 from app.services.health import Status
 from app.services.measures import RecentAttempts
 from app.web import language as languages
 from app.web.area import Area
 from app.web.formats import filters
+from app.web.plots import WEEK
 from app.web.recent import Recent
 from app.web.sessions import Sessions
 from app.wiring import Gateway
@@ -26,6 +29,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
 STATUS_SECONDS = 2.0
 ATTEMPTS_SECONDS = 10.0
+TALLIES_SECONDS = 10.0
+REFUSALS_SECONDS = 10.0
 
 
 class Console:
@@ -38,6 +43,8 @@ class Console:
         self.sessions = Sessions(lambda: gateway.session_key, gateway.clock, hours)
         self.status: Recent[Status] = Recent(lambda: gateway.health.status(ALL_KINDS), STATUS_SECONDS)
         self.attempts: Recent[RecentAttempts] = Recent(lambda: gateway.measures.recent(), ATTEMPTS_SECONDS)
+        self.tallies: Recent[list[HourTally]] = Recent(lambda: gateway.numbers.hours(WEEK), TALLIES_SECONDS)
+        self.refusals: Recent[Refusals] = Recent(lambda: gateway.refusals.groups(), REFUSALS_SECONDS)
         self._environments = {language: _environment(language, areas) for language in Language}
 
     def render(self, language: Language, template: str, **values: Any) -> str:

@@ -27,6 +27,7 @@ from app.domain.users import Role
 from app.web.addresses import document_path
 from app.web.language import N_, translations
 
+SHORT_DATES = {Language.VI: "dd/MM", Language.EN: "d MMM"}
 DATES = {Language.VI: "dd/MM/yyyy", Language.EN: "d MMM yyyy"}
 TIMES = {Language.VI: "%H:%M:%S", Language.EN: "%H:%M:%S"}
 
@@ -39,6 +40,7 @@ OUTCOMES = {
     "defer": N_("put off, no try counted"),
     "unknown": N_("outcome unknown"),
 }
+BALANCES: dict[str, str] = {"waiting": "balance_waiting"}
 ROLES = {Role.VIEWER: N_("viewer"), Role.OPERATOR: N_("operator"), Role.ADMIN: N_("admin")}
 ACTIONS = {
     "retry": N_("sent again"),
@@ -46,6 +48,10 @@ ACTIONS = {
     "resolve": N_("outcome settled"),
     "pause": N_("sending paused"),
     "resume": N_("sending resumed"),
+    "replay": N_("replayed"),
+    "replay_pause": N_("replay paused"),
+    "replay_resume": N_("replay resumed"),
+    "replay_abort": N_("replay aborted"),
     "user_add": N_("user added"),
     "user_role": N_("role changed"),
     "user_disable": N_("user disabled"),
@@ -107,7 +113,9 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         )
 
     return {
+        "at_least": lambda value: number(value.count) + ("" if value.complete else "+"),
         "action_name": lambda action: say(ACTIONS[action]) if action in ACTIONS else action,
+        "balance_name": lambda name: texts.say(language, BALANCES.get(name, str(name))),
         "day": day,
         "document_path": document_path,
         "kind_name": lambda name: KINDS[name].labels[language] if name in KINDS else name,
@@ -115,7 +123,10 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         "number": number,
         "outcome_name": lambda outcome: say(OUTCOMES[outcome]) if outcome in OUTCOMES else outcome,
         "printable": lambda value: printable(str(value)),
+        "replay_count_name": lambda name: texts.say(language, f"replay_count_{name}"),
+        "replay_state_name": lambda state: texts.say(language, f"replay_{state}"),
         "role_name": lambda role: say(ROLES[role]),
+        "short_day": lambda value: format_date(value, SHORT_DATES[language], locale=language.value),
         "since": since,
         "value": value,
         "state_name": lambda state: texts.say(language, f"state_{State(state)}"),

@@ -377,8 +377,10 @@ def test_an_admin_manages_users_and_the_last_admin_stays(gateway: Gateway, brows
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/overview", "/deliveries", "/audit", "/users", "/password", "/login", "/nowhere"]
-)
+    "path",
+    ["/", "/overview", "/deliveries", "/errors", "/replays", "/replays/new", "/reconciliation", "/audit", "/users",
+     "/password", "/login", "/nowhere"],
+)  # fmt: skip
 @pytest.mark.parametrize("language", list(Language))
 def test_every_page_is_small_guarded_and_loads_nothing_from_elsewhere(
     browse: Callable[..., Browser], path: str, language: Language

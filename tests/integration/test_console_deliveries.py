@@ -503,5 +503,5 @@ def test_the_overview_leads_to_what_needs_a_person(bench: Bench, browse: Callabl
     bring(bench, State.REJECTED)
     browser = browse()
     page = browser.get("/").text
-    assert 'href="/deliveries?state=rejected"' in page
+    assert 'href="/errors"' in page
     assert listed(browser.get("/deliveries?state=rejected")) == ["HD1"]

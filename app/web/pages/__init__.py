@@ -1,5 +1,16 @@
 """The areas of the console, in the order of the navigation."""
 
-from app.web.pages import audit, deliveries, document, health, login, overview, users
+from app.web.pages import audit, deliveries, document, health, login, overview, reconciliation, refusals, replays, users
 
-AREAS = (overview.AREA, deliveries.AREA, document.AREA, audit.AREA, users.AREA, login.AREA, health.AREA)
+AREAS = (
+    overview.AREA,
+    deliveries.AREA,
+    document.AREA,
+    refusals.AREA,
+    replays.AREA,
+    reconciliation.AREA,
+    audit.AREA,
+    users.AREA,
+    login.AREA,
+    health.AREA,
+)

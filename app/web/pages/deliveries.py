@@ -26,7 +26,7 @@ from app.web.page import Page, requires
 router = APIRouter()
 AREA = Area(router, path="/deliveries", label=N_("Deliveries"))
 
-PAGE_SIZE = 40
+PAGE_SIZE = 36
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 SORTS = {
     Sort.CHANGED: N_("last changed first"),

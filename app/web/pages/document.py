@@ -34,7 +34,7 @@ from app.web.space import Cut, Space, pretty
 router = APIRouter()
 AREA = Area(router)
 
-ROOM = 26_000
+ROOM = 24_000
 """Bytes for what others wrote: with assets and all else, a page stays below 100 kB."""
 
 LONGEST_BODY = 5_000

@@ -13,6 +13,7 @@ from app.services.health import Status
 from app.web.area import Area
 from app.web.language import N_
 from app.web.page import Page, requires
+from app.web.plots import OUTCOMES, accepted_today, plots
 
 router = APIRouter()
 AREA = Area(router, path="/", label=N_("Overview"))
@@ -55,8 +56,15 @@ def _figures(page: Page) -> dict[str, Any]:
         holds_unknown=settings.unknown_outcome_policy is UnknownPolicy.HOLD,
     )
     totals = {state: sum(each.states.get(state, 0) for each in status.kinds) for state in STATES}
+    tallies = page.console.tallies.get()
+    last_day, last_week = plots(tallies, page.now)
+    today = accepted_today(tallies, page.now)
     return {
         "status": status,
+        "plots": (("day", last_day), ("week", last_week)),
+        "outcomes": OUTCOMES,
+        "today": today,
+        "together_today": sum(today.values()),
         "states": STATES,
         "totals": totals,
         "to_send": sum(each.to_send for each in status.kinds),
