@@ -23,6 +23,7 @@ from app.domain.listing import AuditFilter
 from app.domain.states import State
 from app.domain.users import Role
 from app.partners import Prepared
+from app.web.pages.deliveries import PAGE_SIZE
 from app.wiring import Gateway
 from tests.integration.console import PASSWORD, Answer, Browser, serving
 from tests.integration.test_ledger import Bench
@@ -222,7 +223,7 @@ def test_a_full_page_of_the_list_is_small(bench: Bench, browse: Callable[..., Br
     answer = browser.get("/deliveries")
     assets = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text))
     assert len(answer.body) + sum(len(browser.get(asset).body) for asset in assets) < 100_000
-    assert len(listed(answer)) == 40
+    assert len(listed(answer)) == PAGE_SIZE
 
 
 # ---- one document ---------------------------------------------------------------------------------------
