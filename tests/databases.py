@@ -127,6 +127,11 @@ class MssqlDatabase:
         """Its address, password included."""
         return self._url.render_as_string(hide_password=False)
 
+    @property
+    def name_on_server(self) -> str:
+        """What the server calls it."""
+        return str(self._url.database)
+
     def clear(self) -> None:
         """Drop whatever is in it."""
         with self._engine.begin() as connection:

@@ -126,7 +126,10 @@ class _Odbc(_Mssql):
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """With every parameter's type declared."""
         cursor.setinputsizes(_declared(parameters, context))
-        cursor.execute(statement, parameters)
+        cursor.execute(statement, self._as_bound(parameters))
+
+    def _as_bound(self, parameters: Sequence[Any]) -> Sequence[Any]:
+        return parameters
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """The statement as often as there are rows, in one batch: what fails in it ends it. Of an array of parameters,
@@ -158,6 +161,18 @@ class Pyodbc(_Odbc, MSDialect_pyodbc):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"use_setinputsizes": False, **options})
+
+    def _as_bound(self, parameters: Sequence[Any]) -> Sequence[Any]:
+        """Of None, pyodbc would ask the server for the type, whatever is declared."""
+        null = self.loaded_dbapi.BinaryNull
+        return [null if value is None else value for value in parameters]
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        """pyodbc without a pool of its own: a connection that is closed is to be gone."""
+        pyodbc: Any = __import__("pyodbc")
+        pyodbc.pooling = False
+        return pyodbc
 
 
 def _declared(parameters: Sequence[Any], context: Any) -> list[tuple[int, int, int]]:

@@ -51,6 +51,9 @@ _TRANSIENT = re.compile(
     re.I,
 )
 
+_REFUSED_BY_SERVER = re.compile(r"DB-Lib error message 20018, severity 1[1-6]\b")
+"""pymssql calls most errors operational: these severities are about what was asked, not about the server."""
+
 
 def open_engine(settings: Settings) -> Engine:
     """An engine for the configured database; connects on first use."""
@@ -179,7 +182,7 @@ def translated() -> Iterator[None]:
         message = _first_line(error)
         if _MISSING_OBJECT.search(message):
             raise SchemaError(f"{message}. Run: hermes db upgrade; then: hermes check.") from error
-        if isinstance(error, OperationalError | InterfaceError):
+        if isinstance(error, OperationalError | InterfaceError) and not _REFUSED_BY_SERVER.search(str(error.orig)):
             raise DatabaseUnavailable(f"The database does not answer as it should: {message}") from error
         if isinstance(error, IntegrityError):
             raise  # somebody was faster, or a constraint: the caller knows

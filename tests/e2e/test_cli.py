@@ -330,6 +330,12 @@ def hermes_url(roles: Roles) -> str:
     return roles.environment["API_BASE_URL"]
 
 
+def test_two_processes_may_create_the_ledger_at_once(make_roles: Callable[..., Roles]) -> None:
+    roles = make_roles(api_base_url="http://127.0.0.1:9")
+    both = [roles.start(f"upgrade{number}", "app", "db", "upgrade") for number in range(2)]
+    assert [each.wait(timeout=90) for each in both] == [0, 0], roles.log("upgrade0") + roles.log("upgrade1")
+
+
 def test_a_missing_ledger_and_a_missing_setting_end_with_one_sentence(make_roles: Callable[..., Roles]) -> None:
     done = make_roles(api_base_url="http://127.0.0.1:9").run("sync", "--json")
     assert (done.returncode, done.stdout) == (3, "")
