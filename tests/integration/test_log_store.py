@@ -80,7 +80,7 @@ def keep_in_sql(gateway: Gateway) -> Callable[[Sequence[Attempt]], None]:
 
 
 @pytest.fixture
-def database(mongo_uri: str) -> Iterator[str]:
+def log_database(mongo_uri: str) -> Iterator[str]:
     """The name of a MongoDB database of the test's own."""
     name = f"hermes_test_{uuid4().hex[:12]}"
     yield name
@@ -89,12 +89,12 @@ def database(mongo_uri: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_store(mongo_uri: str, database: str) -> Iterator[Callable[..., MongoLogStore]]:
+def make_store(mongo_uri: str, log_database: str) -> Iterator[Callable[..., MongoLogStore]]:
     """Stores on the test's database; keyword arguments are settings."""
     made: list[MongoLogStore] = []
 
     def make(**settings: Any) -> MongoLogStore:
-        made.append(MongoLogStore(load_settings(**{"mongo_uri": mongo_uri, "mongo_db_name": database, **settings})))
+        made.append(MongoLogStore(load_settings(**{"mongo_uri": mongo_uri, "mongo_db_name": log_database, **settings})))
         return made[-1]
 
     yield make
@@ -108,17 +108,17 @@ def store(make_store: Callable[..., MongoLogStore]) -> MongoLogStore:
 
 
 @pytest.fixture
-def documents(mongo_uri: str, database: str) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def documents(mongo_uri: str, log_database: str) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """What lies in `sync_logs`."""
     with MongoClient[dict[str, Any]](mongo_uri) as client:
-        yield lambda: list(client[database][COLLECTION].find())
+        yield lambda: list(client[log_database][COLLECTION].find())
 
 
 @pytest.fixture
-def indexes(mongo_uri: str, database: str) -> Iterator[Callable[[], Any]]:
+def indexes(mongo_uri: str, log_database: str) -> Iterator[Callable[[], Any]]:
     """The indexes of `sync_logs`, by name."""
     with MongoClient[dict[str, Any]](mongo_uri) as client:
-        yield lambda: client[database][COLLECTION].index_information()
+        yield lambda: client[log_database][COLLECTION].index_information()
 
 
 # ---- wherever attempts can be read back -----------------------------------------------------------------
@@ -455,10 +455,10 @@ def test_without_a_log_store_rows_stay_for_the_time_of_retention_and_no_longer(
 
 
 def test_a_document_of_very_many_wrong_lines_is_one_log_row_of_moderate_size(
-    open_gateway: Callable[..., Gateway], put_headers: Any, mongo_uri: str, database: str, documents: Any
+    open_gateway: Callable[..., Gateway], put_headers: Any, mongo_uri: str, log_database: str, documents: Any
 ) -> None:
     """P8: MongoDB refuses documents of 16 MB, and a row it refuses would keep all others from being shipped."""
-    settings = {"api_base_url": "http://127.0.0.1:9", "mongo_uri": mongo_uri, "mongo_db_name": database}
+    settings = {"api_base_url": "http://127.0.0.1:9", "mongo_uri": mongo_uri, "mongo_db_name": log_database}
     gateway = open_gateway(**settings, grace_seconds=0)
     put_headers(gateway.engine, HOA_DON, ["HD1"])
     wrong = {"ma_hoa_don": "HD1", "han_dung": "x" * 600, "ten_thuoc": None}
@@ -479,10 +479,10 @@ def test_a_document_of_very_many_wrong_lines_is_one_log_row_of_moderate_size(
 
 
 def test_the_gateway_ships_to_the_store_its_settings_name(
-    open_gateway: Callable[..., Gateway], keep_in_sql: Any, mongo_uri: str, database: str, documents: Any
+    open_gateway: Callable[..., Gateway], keep_in_sql: Any, mongo_uri: str, log_database: str, documents: Any
 ) -> None:
     keep_in_sql([an_attempt(), an_attempt(2)])
-    gateway = open_gateway(mongo_uri=mongo_uri, mongo_db_name=database)
+    gateway = open_gateway(mongo_uri=mongo_uri, mongo_db_name=log_database)
 
     assert gateway.ship.run() == 2
     assert len(documents()) == 2
@@ -492,10 +492,10 @@ def test_tries_are_counted_alike_in_sql_and_in_the_log_store(
     open_gateway: Callable[..., Gateway],
     put_attempts: Callable[[Gateway], None],
     mongo_uri: str,
-    database: str,
+    log_database: str,
     clock: SettableClock,
 ) -> None:
-    gateway = open_gateway(mongo_uri=mongo_uri, mongo_db_name=database, log_retention_days=36_500)
+    gateway = open_gateway(mongo_uri=mongo_uri, mongo_db_name=log_database, log_retention_days=36_500)
     since = clock.moment - timedelta(minutes=5)
     put_attempts(gateway)
     in_sql = sorted(gateway.attempt_log.measure(since), key=lambda each: each.outcome)
