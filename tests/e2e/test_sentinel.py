@@ -38,7 +38,7 @@ class Trio:
     def fail_over(self) -> None:
         """The master dies; returns when its replica is master."""
         self.master.kill()
-        wait_until(lambda: self.sentinel.master_port() == self.replica.port, "the replica is master", 30)
+        wait_until(lambda: self.sentinel.master_port() == self.replica.port, "the replica is master", 60)
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ def trio(tmp_path: Path) -> Iterator[Trio]:
         yield Trio(master, replica, sentinel)
 
 
+@pytest.mark.timeout(300)  # a failover, on a busy machine
 def test_documents_travel_on_after_a_failover_and_none_is_lost(
     make_gateway: Callable[..., Gateway], make_roles: Callable[..., Roles], trio: Trio, partner: SimulatorHandle
 ) -> None:
@@ -80,10 +81,10 @@ def test_documents_travel_on_after_a_failover_and_none_is_lost(
     trio.fail_over()
     partner.clear_faults()
 
-    assert wait_until_closed(gateway, 120) == {State.ACCEPTED: 120}
+    assert wait_until_closed(gateway, 120, 100) == {State.ACCEPTED: 120}
     assert_books_agree(gateway, partner)
     fill_source(gateway, 10, defect_every=0, seed=2)
-    assert wait_until_closed(gateway, 150) == {State.ACCEPTED: 150}
+    assert wait_until_closed(gateway, 150, 100) == {State.ACCEPTED: 150}
     assert [process.poll() for process in processes] == [None] * len(processes)
 
 
