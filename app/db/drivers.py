@@ -1,14 +1,15 @@
 """SQLAlchemy's dialects for SQL Server's drivers, with what Hermes needs told to each driver.
 
-All: the server's version is asked in the way that compatible servers answer, too.
-mssql-python: every parameter is bound with its column's type. Left to itself the driver takes the type of a whole array
-from its longest text: as varchar, if that is ASCII, whatever the others are; and it asks the server for the type of
-each NULL, a round trip every time.
-pymssql: rows of a bulk statement go in batches; a rollback after the server rolled back by itself is no error.
+All: the server's version is asked in the way that compatible servers answer, too; rows of a bulk UPDATE go as batches
+of statements.
+mssql-python, pyodbc: every parameter is declared with its column's type. Left to themselves they bind ASCII text as
+varchar, and ask the server for the type of each NULL, a round trip every time.
+pymssql: a rollback after the server rolled back by itself is no error.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -29,6 +30,7 @@ OLDEST_SQL_SERVER = (13,)
 """SQL Server 2016: what a server that does not tell its version is taken for."""
 
 _NO_TRANSACTION = 3903
+_CONSTRAINTS = {515, 547, 2601, 2627}
 _ROWS_AT_ONCE = 100
 _LONGEST_SHORT_TEXT = 4000
 
@@ -67,12 +69,6 @@ class _Mssql:
         return tuple(int(part) for part in re.findall(r"\d+", said or "")) or OLDEST_SQL_SERVER
 
 
-class Pyodbc(_Mssql, MSDialect_pyodbc):
-    """Whatever ODBC driver is installed."""
-
-    supports_statement_cache = True
-
-
 class Pymssql(_Mssql, MSDialect_pymssql):
     """FreeTDS; parameters are written into the statement."""
 
@@ -80,22 +76,61 @@ class Pymssql(_Mssql, MSDialect_pymssql):
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """So many rows in each batch, not one."""
-        cursor.executemany(statement, parameters, batch_size=_ROWS_AT_ONCE)
+        with self._public_errors():
+            cursor.executemany(statement, parameters, batch_size=_ROWS_AT_ONCE)
 
     def do_rollback(self, dbapi_connection: Any) -> None:
         """Roll back. pymssql knows by the English message alone that the server has done so by itself."""
         try:
-            dbapi_connection.rollback()
-        except self.loaded_dbapi.Error:
-            raise
-        except Exception as error:
-            if getattr(error, "number", None) != _NO_TRANSACTION:
-                raise self.loaded_dbapi.OperationalError(*error.args) from error
+            with self._public_errors():
+                dbapi_connection.rollback()
+        except self.loaded_dbapi.OperationalError as error:
+            if error.args[0] != _NO_TRANSACTION:
+                raise
             with dbapi_connection.cursor() as cursor:
                 cursor.execute("BEGIN TRAN")
 
+    @contextmanager
+    def _public_errors(self) -> Iterator[None]:
+        """Of a rollback and of a batch, pymssql lets its inner errors through, which nobody knows as the database's."""
+        public: Any = self.loaded_dbapi
+        try:
+            yield
+        except public.Error:
+            raise
+        except Exception as error:
+            number = getattr(error, "number", None)
+            if number is None:
+                raise
+            kind = public.IntegrityError if number in _CONSTRAINTS else public.OperationalError
+            raise kind(number, getattr(error, "message", "")) from error
 
-class MssqlPython(_Mssql, MSDialect_mssqlpython):
+
+class _Odbc(_Mssql):
+    """What the two drivers on ODBC have in common."""
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """With every parameter's type declared."""
+        cursor.setinputsizes(_declared(parameters, context))
+        cursor.execute(statement, self._as_bound(parameters))
+
+    def _as_bound(self, parameters: Sequence[Any]) -> Sequence[Any]:
+        return parameters
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """The statement as often as there are rows, in one batch: what fails in it ends it. Of an array of parameters,
+        a server may go on with the rows behind one that failed, outside of the transaction."""
+        rows_at_once = max(1, MOST_BOUND // max(1, len(parameters[0])))
+        for start in range(0, len(parameters), rows_at_once):
+            rows = parameters[start : start + rows_at_once]
+            self.do_execute(
+                cursor, ";\n".join([statement] * len(rows)), [each for row in rows for each in row], context
+            )
+            while cursor.nextset():  # where an error of a later row shows
+                pass
+
+
+class MssqlPython(_Odbc, MSDialect_mssqlpython):
     """Microsoft's own."""
 
     supports_statement_cache = True
@@ -104,21 +139,31 @@ class MssqlPython(_Mssql, MSDialect_mssqlpython):
         # Parameters in their order: by name, the driver would search each statement for them.
         super().__init__(**{"paramstyle": "qmark", **options})
 
-    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        """With every parameter's type declared."""
-        cursor.setinputsizes(_declared([parameters], context))
-        cursor.execute(statement, parameters)
 
-    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        """With every parameter's type declared."""
-        cursor.setinputsizes(_declared(parameters, context))
-        cursor.executemany(statement, parameters)
+class Pyodbc(_Odbc, MSDialect_pyodbc):
+    """Whatever ODBC driver is installed."""
+
+    supports_statement_cache = True
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"use_setinputsizes": False, **options})
+
+    def _as_bound(self, parameters: Sequence[Any]) -> Sequence[Any]:
+        """Of None, pyodbc would ask the server for the type, whatever is declared."""
+        null = self.loaded_dbapi.BinaryNull
+        return [null if value is None else value for value in parameters]
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        """pyodbc without a pool of its own: a connection that is closed is to be gone."""
+        pyodbc: Any = __import__("pyodbc")
+        pyodbc.pooling = False
+        return pyodbc
 
 
-def _declared(rows: Sequence[Sequence[Any]], context: Any) -> list[tuple[int, int, int]]:
+def _declared(parameters: Sequence[Any], context: Any) -> list[tuple[int, int, int]]:
     """The ODBC types of a statement's parameters, in their order."""
-    types = _column_types(context, len(rows[0]))
-    return [_odbc_type(*each) for each in zip(types, zip(*rows, strict=True), strict=True)]
+    return [_odbc_type(*each) for each in zip(_column_types(context, len(parameters)), parameters, strict=True)]
 
 
 def _column_types(context: Any, count: int) -> list[TypeEngine[Any]]:
@@ -128,19 +173,19 @@ def _column_types(context: Any, count: int) -> list[TypeEngine[Any]]:
     for name in getattr(compiled, "positiontup", None) or ():
         copies = len(context._expanded_parameters.get(name, (name,)))  # a list is written out
         types += [compiled.binds[name].type] * copies
-    if types and count % len(types) == 0:  # rows of one INSERT stand one behind another
+    if types and count % len(types) == 0:  # rows stand one behind another
         return types * (count // len(types))
     return [NULLTYPE] * count
 
 
-def _odbc_type(column_type: TypeEngine[Any], values: Sequence[Any]) -> tuple[int, int, int]:
-    """What to declare for a parameter: by what its values are, and by its column's type where all are NULL."""
+def _odbc_type(column_type: TypeEngine[Any], value: Any) -> tuple[int, int, int]:
+    """What to declare for a parameter: by what its value is, and by its column's type where it is NULL."""
     plain = column_type.impl_instance if isinstance(column_type, TypeDecorator) else column_type
-    python_type = next((type(value) for value in values if value is not None), None) or _python_type(plain)
+    python_type = _python_type(plain) if value is None else type(value)
     if issubclass(python_type, bool):
         return _BIT
     if issubclass(python_type, int):
-        return _INTEGER if all(value is None or abs(value) < _TOO_MUCH_FOR_INTEGER for value in values) else _BIGINT
+        return _INTEGER if value is None or abs(value) < _TOO_MUCH_FOR_INTEGER else _BIGINT
     if issubclass(python_type, Decimal):
         return (_DECIMAL, getattr(plain, "precision", None) or 38, getattr(plain, "scale", None) or 0)
     if issubclass(python_type, float):
@@ -149,7 +194,7 @@ def _odbc_type(column_type: TypeEngine[Any], values: Sequence[Any]) -> tuple[int
         return _TIMESTAMP
     if issubclass(python_type, date):
         return _DATE
-    return _text(getattr(plain, "length", None), values)
+    return _text(getattr(plain, "length", None), units(value or ""))
 
 
 def _python_type(column_type: TypeEngine[Any]) -> type:
@@ -159,9 +204,8 @@ def _python_type(column_type: TypeEngine[Any]) -> type:
         return str
 
 
-def _text(length: int | None, values: Sequence[Any]) -> tuple[int, int, int]:
+def _text(length: int | None, found: int) -> tuple[int, int, int]:
     """nvarchar of the column's length, of 4,000 or (max): few lengths, so that the server keeps few plans."""
-    longest = max((units(value) for value in values if value), default=0)
-    if length is not None and longest <= length:
+    if length is not None and found <= length:
         return (_WVARCHAR, length, 0)
-    return (_WVARCHAR, _LONGEST_SHORT_TEXT if longest <= _LONGEST_SHORT_TEXT else 0, 0)
+    return (_WVARCHAR, _LONGEST_SHORT_TEXT if found <= _LONGEST_SHORT_TEXT else 0, 0)

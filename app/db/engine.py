@@ -51,6 +51,9 @@ _TRANSIENT = re.compile(
     re.I,
 )
 
+_REFUSED_BY_SERVER = re.compile(r"DB-Lib error message 20018, severity 1[1-6]\b")
+"""pymssql calls most errors operational: these severities are about what was asked, not about the server."""
+
 
 def open_engine(settings: Settings) -> Engine:
     """An engine for the configured database; connects on first use."""
@@ -85,7 +88,7 @@ def _mssql_engine(url: URL, settings: Settings) -> Engine:
     connect, query = settings.db_connect_timeout_seconds, settings.db_query_timeout_seconds
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_recycle": 1800, "hide_parameters": True}
     if driver == "pyodbc":
-        options |= {"fast_executemany": True, "connect_args": {"timeout": connect}}
+        options |= {"connect_args": {"timeout": connect}}
     elif driver == "pymssql":
         options |= {"connect_args": {"login_timeout": connect, "timeout": query}}
     else:
@@ -117,13 +120,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back by any error."""
-    with translated(), _connected(engine) as connection:
+    with translated(), _connected(engine) as connection, connection.begin():
         try:
-            with connection.begin():
-                yield connection
+            yield connection
         except DBAPIError:
-            # An error may have ended the transaction on the server, and what came behind it in the same array begun
-            # another that the driver knows nothing of: closing the connection ends that, too.
+            # On the server it may have ended the transaction, of which the driver may know nothing: a rollback could
+            # fail, or end another one. Closing the connection ends all there is.
             connection.invalidate()
             raise
 
@@ -167,7 +169,7 @@ def translated() -> Iterator[None]:
         message = _first_line(error)
         if _MISSING_OBJECT.search(message):
             raise SchemaError(f"{message}. Run: hermes db upgrade; then: hermes check.") from error
-        if isinstance(error, OperationalError | InterfaceError):
+        if isinstance(error, OperationalError | InterfaceError) and not _REFUSED_BY_SERVER.search(str(error.orig)):
             raise DatabaseUnavailable(f"The database does not answer as it should: {message}") from error
         if isinstance(error, IntegrityError):
             raise  # somebody was faster, or a constraint: the caller knows

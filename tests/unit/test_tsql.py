@@ -334,6 +334,10 @@ def _adapter_frame() -> tuple[str, int, str] | None:
     return None
 
 
+ON_SQL_SERVER_ALONE = {"connection.execute(asked)"}
+"""What is asked of its catalogue; it runs in the integration suites, on a server."""
+
+
 def executing_calls(code: str) -> list[tuple[int, int, str]]:
     """The calls in a module that send a statement: their first and last line, and the call itself."""
     calls = []
@@ -362,6 +366,7 @@ def test_every_call_that_executes_something_is_reached(
     reached = {line for file, line in (each.place for each in exercise[1]) if FILES[file] is module}
     calls = executing_calls(inspect.getsource(module))
 
+    calls = [each for each in calls if each[2] not in ON_SQL_SERVER_ALONE]
     assert calls
     assert [call for first, last, call in calls if not reached & set(range(first, last + 1))] == []
 
@@ -371,7 +376,7 @@ def test_every_module_that_speaks_sql_is_looked_at() -> None:
     speaking = {file.stem for file in folder.glob("*.py") if executing_calls(file.read_text(encoding="utf-8"))}
 
     # The engine executes what the adapters hand it.
-    assert speaking - {"engine"} == {module.__name__.rpartition(".")[2] for module in SPEAKING}
+    assert speaking - {"engine", "drivers"} == {module.__name__.rpartition(".")[2] for module in SPEAKING}
 
 
 # ---- what SQL Server would get --------------------------------------------------------------------------
