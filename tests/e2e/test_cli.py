@@ -1,21 +1,25 @@
 """The command as an operator uses it: real processes, a real database, the simulated partner."""
 
 import json
-import sqlite3
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
+from app.core.config import load_settings
+from app.db.engine import open_engine
 from simulator.process import SimulatorHandle
+from tests.databases import only_sqlite
 from tests.e2e.conftest import Roles
 
 LINE = (
     'INSERT INTO "{table}" ({code}, ma_thuoc, ten_thuoc, so_lo, han_dung, so_luong, don_gia, don_vi_tinh) '
-    "VALUES (?, 'T1', 'Panadol Extra', 'L1', '2028-01-31', 5, 12500.5, 'Hộp')"
+    "VALUES (?, 'T1', 'Panadol Extra', 'L1', '2028-01-31', 5, 12500.5, ?)"
 )
 LONGEST = "Ẩm" * 25
 
@@ -30,33 +34,48 @@ def hermes(make_roles: Callable[..., Roles], partner: SimulatorHandle) -> Roles:
     return roles
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> sqlite3.Connection:
+class Source:
     """Plain access to the database, as the customer's own programs have it."""
-    connection = sqlite3.connect(tmp_path / "hermes.db", isolation_level=None, timeout=30)
-    yield connection
-    connection.close()
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Any]:
+        """Run a statement with a ? for each value; returns its rows."""
+        names = [f"v{number}" for number in range(len(values))]
+        marks = iter(names)
+        named = re.sub(r"\?", lambda _: f":{next(marks)}", statement)
+        with self.engine.begin() as connection:
+            result = connection.execute(text(named), dict(zip(names, values, strict=True)))
+            return result.all() if result.returns_rows else []
 
 
-def receipt(source: sqlite3.Connection, code: str, **columns: Any) -> None:
+@pytest.fixture
+def source(database_url: str) -> Iterator[Source]:
+    """The customer's side of the test's database."""
+    engine = open_engine(load_settings(source_database_url=database_url))
+    yield Source(engine)
+    engine.dispose()
+
+
+def receipt(source: Source, code: str, **columns: Any) -> None:
     """A receipt with one good line."""
     values = {"ma_phieu": code, "ma_co_so": "CS1", "ngay_nhap": "2026-11-20 08:30:00", "loai_phieu_nhap": 1}
     _insert(source, "PhieuNhapHeader", {**values, "status_phieu": 0, **columns})
-    source.execute(LINE.format(table="PhieuNhapDetail", code="ma_phieu"), (code,))
+    source.execute(LINE.format(table="PhieuNhapDetail", code="ma_phieu"), (code, "Hộp"))
 
 
-def _insert(source: sqlite3.Connection, table: str, values: dict[str, Any]) -> None:
+def _insert(source: Source, table: str, values: dict[str, Any]) -> None:
     marks = ", ".join("?" for _ in values)
     source.execute(f'INSERT INTO "{table}" ({", ".join(values)}) VALUES ({marks})', tuple(values.values()))  # noqa: S608
 
 
-def header(source: sqlite3.Connection, code: str) -> tuple[Any, ...]:
+def header(source: Source, code: str) -> tuple[Any, ...]:
     """status_phieu, national code and note_log of a receipt."""
     row = source.execute(
         'SELECT status_phieu, ma_phieu_nhap_quoc_gia, note_log FROM "PhieuNhapHeader" WHERE ma_phieu = ?', (code,)
     )
-    found: tuple[Any, ...] = row.fetchone()
-    return found
+    return tuple(row[0])
 
 
 def answer(roles: Roles, *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -68,7 +87,7 @@ def answer(roles: Roles, *arguments: str, code: int = 0) -> dict[str, Any]:
 
 
 def test_sync_sends_each_valid_document_once_and_explains_each_invalid_one(
-    hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     receipt(source, "PN1")
     receipt(source, "PN2", status_phieu=None)
@@ -89,8 +108,9 @@ def test_sync_sends_each_valid_document_once_and_explains_each_invalid_one(
     assert partner.totals() == {**partner.totals(), "documents": 2, "copies": 2, "repeats": 0}
 
 
+@only_sqlite
 def test_rows_that_nobody_expects_neither_crash_nor_block_anything(
-    hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     """P7."""
     _insert(source, "PhieuNhapHeader", {"ma_phieu": "NULLS"})
@@ -124,7 +144,7 @@ def test_rows_that_nobody_expects_neither_crash_nor_block_anything(
 
 
 def test_a_corrected_document_is_sent_when_its_status_is_set_back(
-    hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     receipt(source, "PN1", ma_co_so=None)
     answer(hermes, "sync")
@@ -136,12 +156,12 @@ def test_a_corrected_document_is_sent_when_its_status_is_set_back(
 
 
 def test_an_accepted_document_reopened_in_the_source_is_a_new_revision(
-    hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     """P4."""
     receipt(source, "PN1")
     answer(hermes, "sync")
-    source.execute("UPDATE \"PhieuNhapHeader\" SET ghi_chu = 'sửa', status_phieu = 0 WHERE ma_phieu = 'PN1'")
+    source.execute("UPDATE \"PhieuNhapHeader\" SET ghi_chu = ?, status_phieu = 0 WHERE ma_phieu = 'PN1'", ("sửa",))
     answer(hermes, "sync")
     story = answer(hermes, "show", "phieu_nhap", "PN1")
     assert story["delivery"]["revision"] == 2
@@ -151,7 +171,7 @@ def test_an_accepted_document_reopened_in_the_source_is_a_new_revision(
 
 
 def test_a_partner_that_is_down_costs_no_attempt_and_shows_as_waiting(
-    make_roles: Callable[..., Roles], hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    make_roles: Callable[..., Roles], hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     """P6."""
     receipt(source, "PN1")
@@ -165,7 +185,7 @@ def test_a_partner_that_is_down_costs_no_attempt_and_shows_as_waiting(
 
 
 def test_retry_and_park_move_what_is_selected_and_are_audited(
-    make_roles: Callable[..., Roles], hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    make_roles: Callable[..., Roles], hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     for number in range(1, 4):
         receipt(source, f"PN{number}", ma_co_so=None if number < 3 else "CS1")
@@ -203,7 +223,7 @@ def test_wrong_usage_is_refused_with_what_to_do(hermes: Roles, arguments: tuple[
 
 
 def test_validate_tells_what_would_be_refused_and_changes_nothing(
-    hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     receipt(source, "PN1")
     receipt(source, "PN2", ma_co_so=" ", loai_phieu_nhap=None)
@@ -258,6 +278,12 @@ def hermes_url(roles: Roles) -> str:
     return roles.environment["API_BASE_URL"]
 
 
+def test_two_processes_may_create_the_ledger_at_once(make_roles: Callable[..., Roles]) -> None:
+    roles = make_roles(api_base_url="http://127.0.0.1:9")
+    both = [roles.start(f"upgrade{number}", "app", "db", "upgrade") for number in range(2)]
+    assert [each.wait(timeout=90) for each in both] == [0, 0], roles.log("upgrade0") + roles.log("upgrade1")
+
+
 def test_a_missing_ledger_and_a_missing_setting_end_with_one_sentence(make_roles: Callable[..., Roles]) -> None:
     done = make_roles(api_base_url="http://127.0.0.1:9").run("sync", "--json")
     assert (done.returncode, done.stdout) == (3, "")
@@ -269,7 +295,7 @@ def test_a_missing_ledger_and_a_missing_setting_end_with_one_sentence(make_roles
 
 
 def test_persons_names_and_the_password_are_in_no_output_and_no_log_row(
-    make_roles: Callable[..., Roles], hermes: Roles, source: sqlite3.Connection, partner: SimulatorHandle
+    make_roles: Callable[..., Roles], hermes: Roles, source: Source, partner: SimulatorHandle
 ) -> None:
     """P9, even when the partner quotes them."""
     partner.set_faults(
@@ -286,12 +312,12 @@ def test_persons_names_and_the_password_are_in_no_output_and_no_log_row(
         "HoaDonHeader",
         {"ma_hoa_don": "HD1", "ma_co_so": "CS1", "ngay_ban": "2026-11-20", "ho_ten_khach_hang": "Nguyễn Thị Bí Mật"},
     )
-    source.execute(LINE.format(table="HoaDonDetail", code="ma_hoa_don"), ("HD1",))
+    source.execute(LINE.format(table="HoaDonDetail", code="ma_hoa_don"), ("HD1", "Hộp"))
     secretive = make_roles(api_base_url=partner.url, api_password="s3cretpass")
     done = secretive.run("sync", "--json")
     shown = secretive.run("show", "hoa_don", "HD1", "--json")
-    rows = source.execute("SELECT record FROM hermes_attempt").fetchall()
-    notes = source.execute('SELECT note_log FROM "HoaDonHeader"').fetchall()
+    rows = source.execute("SELECT record FROM hermes_attempt")
+    notes = source.execute('SELECT note_log FROM "HoaDonHeader"')
     everything = f"{done.stdout}{done.stderr}{shown.stdout}{rows}{notes}".lower()
     assert "bí mật" not in everything
     assert "s3cretpass" not in everything
@@ -311,17 +337,17 @@ def test_the_demo_proves_itself_when_the_partner_misbehaves(make_roles: Callable
     assert "✓" in done.stdout
 
 
-def test_samples_fill_empty_tables_of_a_simulated_partner_once(hermes: Roles, source: sqlite3.Connection) -> None:
+def test_samples_fill_empty_tables_of_a_simulated_partner_once(hermes: Roles, source: Source) -> None:
     assert hermes.run("db", "create-samples", "--documents", "30").returncode == 0
-    assert source.execute('SELECT count(*) FROM "HoaDonHeader"').fetchone() == (10,)
+    assert source.execute('SELECT count(*) FROM "HoaDonHeader"') == [(10,)]
     again = hermes.run("db", "create-samples")
     assert again.returncode == 0
     assert "không thêm phiếu mẫu" in again.stderr
-    assert source.execute('SELECT count(*) FROM "HoaDonHeader"').fetchone() == (10,)
+    assert source.execute('SELECT count(*) FROM "HoaDonHeader"') == [(10,)]
 
 
 def test_samples_are_kept_from_a_partner_that_is_real_or_away(
-    hermes: Roles, make_roles: Callable[..., Roles], source: sqlite3.Connection
+    hermes: Roles, make_roles: Callable[..., Roles], source: Source
 ) -> None:
     """What is made up must not reach anybody in earnest."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as real:
@@ -332,4 +358,4 @@ def test_samples_are_kept_from_a_partner_that_is_real_or_away(
     assert (refused.returncode, away.returncode) == (2, 3)
     assert "not a simulated partner" in refused.stderr
     assert "does not answer" in away.stderr
-    assert source.execute('SELECT count(*) FROM "HoaDonHeader"').fetchone() == (0,)
+    assert source.execute('SELECT count(*) FROM "HoaDonHeader"') == [(0,)]
