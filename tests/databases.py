@@ -31,7 +31,10 @@ MSSQL_URL = os.environ.get("HERMES_TEST_MSSQL_URL")
 
 ON_MSSQL = pytest.param(
     "mssql",
-    marks=pytest.mark.skipif(not MSSQL_URL, reason="not run on SQL Server: HERMES_TEST_MSSQL_URL is not set"),
+    marks=[
+        pytest.mark.skipif(not MSSQL_URL, reason="not run on SQL Server: HERMES_TEST_MSSQL_URL is not set"),
+        pytest.mark.timeout(600),  # it may be far away, or slow
+    ],
 )
 DATABASES = ["sqlite", ON_MSSQL]
 only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -196,7 +199,9 @@ def _drop_all(connection: Connection) -> None:
     found = connection.execute(_TABLES).all()
     ours = {table.name.lower(): position for position, table in enumerate(reversed(SOURCE.sorted_tables))}
     # Ours first: they refer to each other in this order, and what tests add does not refer to them.
-    for row in sorted(found, key=lambda row: (row.kind != "VIEW", ours.get(row.name.lower(), len(ours)))):
+    for row in sorted(
+        found, key=lambda row: (row.kind != "VIEW", ours.get(row.name.lower().removeprefix("their_"), len(ours)))
+    ):
         connection.exec_driver_sql(f"DROP {'VIEW' if row.kind == 'VIEW' else 'TABLE'} [{row.owner}].[{row.name}]")
 
 
@@ -239,3 +244,18 @@ def replace_header(engine: Engine, kind: DocumentKind) -> None:
         connection.exec_driver_sql(f"DROP TABLE {kind.header.name}")
         columns = ", ".join(f"{name} {each.type.compile(engine.dialect)}" for name, each in kind.lines.c.items())
         connection.exec_driver_sql(f"CREATE TABLE {kind.lines.name} ({columns})")
+
+
+def refuse(engine: Engine, table: str, verb: str, condition: str, says: str) -> None:
+    """A trigger of the customer's, `refuse`, that raises where `condition` holds; the row is called `{row}` in it."""
+    if engine.dialect.name == "sqlite":
+        when = condition.format(row="NEW")
+        trigger = f"CREATE TRIGGER refuse BEFORE {verb} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, '{says}'); END"
+    else:
+        where = condition.format(row="i")
+        trigger = (
+            f"CREATE TRIGGER refuse ON {table} AFTER {verb} AS BEGIN SET NOCOUNT ON;"  # noqa: S608
+            f" IF EXISTS (SELECT 1 FROM inserted i WHERE {where}) THROW 50001, '{says}', 1; END"
+        )
+    with engine.begin() as connection:
+        connection.exec_driver_sql(trigger)

@@ -8,7 +8,8 @@ pymssql: a rollback after the server rolled back by itself is no error.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -30,6 +31,7 @@ OLDEST_SQL_SERVER = (13,)
 """SQL Server 2016: what a server that does not tell its version is taken for."""
 
 _NO_TRANSACTION = 3903
+_CONSTRAINTS = {515, 547, 2601, 2627}
 _ROWS_AT_ONCE = 100
 _LONGEST_SHORT_TEXT = 4000
 
@@ -105,19 +107,34 @@ class Pymssql(_Mssql, MSDialect_pymssql):
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """So many rows in each batch, not one."""
-        cursor.executemany(statement, parameters, batch_size=_ROWS_AT_ONCE)
+        with self._public_errors():
+            cursor.executemany(statement, parameters, batch_size=_ROWS_AT_ONCE)
 
     def do_rollback(self, dbapi_connection: Any) -> None:
         """Roll back. pymssql knows by the English message alone that the server has done so by itself."""
         try:
-            dbapi_connection.rollback()
-        except self.loaded_dbapi.Error:
-            raise
-        except Exception as error:
-            if getattr(error, "number", None) != _NO_TRANSACTION:
-                raise self.loaded_dbapi.OperationalError(*error.args) from error
+            with self._public_errors():
+                dbapi_connection.rollback()
+        except self.loaded_dbapi.OperationalError as error:
+            if error.args[0] != _NO_TRANSACTION:
+                raise
             with dbapi_connection.cursor() as cursor:
                 cursor.execute("BEGIN TRAN")
+
+    @contextmanager
+    def _public_errors(self) -> Iterator[None]:
+        """Of a rollback and of a batch, pymssql lets its inner errors through, which nobody knows as the database's."""
+        public: Any = self.loaded_dbapi
+        try:
+            yield
+        except public.Error:
+            raise
+        except Exception as error:
+            number = getattr(error, "number", None)
+            if number is None:
+                raise
+            kind = public.IntegrityError if number in _CONSTRAINTS else public.OperationalError
+            raise kind(number, getattr(error, "message", "")) from error
 
 
 class _Odbc(_Mssql):

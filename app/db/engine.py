@@ -121,13 +121,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back by any error."""
-    with translated(), _connected(engine) as connection:
+    with translated(), _connected(engine) as connection, connection.begin():
         try:
-            with connection.begin():
-                yield connection
+            yield connection
         except DBAPIError:
-            # An error may have ended the transaction on the server, and what came behind it in the same array begun
-            # another that the driver knows nothing of: closing the connection ends that, too.
+            # On the server it may have ended the transaction, of which the driver may know nothing: a rollback could
+            # fail, or end another one. Closing the connection ends all there is.
             connection.invalidate()
             raise
 

@@ -14,6 +14,9 @@ from sqlalchemy.types import TypeDecorator
 
 LEDGER = MetaData()
 
+_CUTTING = {"pymssql", "pyodbc"}
+"""Drivers that do not bind every moment to the microsecond."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware moment, kept in UTC without its offset: datetime2 on SQL Server, sortable text on SQLite."""
@@ -26,13 +29,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(DATETIME2(precision=6) if dialect.name == "mssql" else DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
-        """Aware in, naive UTC out; as text for pymssql, which would cut a moment to milliseconds."""
+        """Aware in, naive UTC out; as text for drivers that would cut a moment to milliseconds or seconds."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("a moment without its offset")
         moment = value.astimezone(UTC).replace(tzinfo=None)
-        return moment.isoformat(timespec="microseconds") if dialect.driver == "pymssql" else moment
+        return moment.isoformat(timespec="microseconds") if dialect.driver in _CUTTING else moment
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Naive UTC in, aware out."""

@@ -34,7 +34,7 @@ from app.domain.states import (
     Transition,
 )
 from app.wiring import Gateway
-from tests.databases import only_sqlite, rename_table, replace_header
+from tests.databases import only_sqlite, refuse, rename_table, replace_header
 
 CLAIM = timedelta(minutes=2)
 REOFFER = timedelta(minutes=5)
@@ -972,18 +972,7 @@ def test_a_failure_while_settling_rolls_all_back(bench: Bench, kind: DocumentKin
     }[place]
     # Not by the UPDATE that looks whose claim lives.
     changed = " AND NOT {row}.state = 'sending'" if place == "delivery" else ""
-    if bench.engine.dialect.name == "sqlite":
-        condition = f"NEW.{code} = 'A2'" + changed.format(row="NEW")
-        bench.run(
-            f"CREATE TRIGGER refuse BEFORE {verb} ON {table} WHEN {condition}"
-            " BEGIN SELECT RAISE(ABORT, 'refused here'); END"
-        )
-    else:
-        condition = f"i.{code} = 'A2'" + changed.format(row="i")
-        bench.run(
-            f"CREATE TRIGGER refuse ON {table} AFTER {verb} AS BEGIN SET NOCOUNT ON;"  # noqa: S608
-            f" IF EXISTS (SELECT 1 FROM inserted i WHERE {condition}) THROW 50001, 'refused here', 1; END"
-        )
+    refuse(bench.engine, table, verb, f"{{row}}.{code} = 'A2'{changed}", "refused here")
     before = bench.everything()
     settlements = [bench.settlement(kind, code, State.ACCEPTED) for code in codes]
 

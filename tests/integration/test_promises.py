@@ -30,6 +30,7 @@ from app.wiring import Gateway
 from simulator.process import SimulatorHandle, running_simulator
 from tests.books import TODAY, states, wait_until
 from tests.clocks import SettableClock
+from tests.databases import refuse
 
 
 @pytest.fixture(scope="module")
@@ -595,11 +596,7 @@ async def test_a_row_that_the_database_refuses_stops_no_other(
     """P7: a trigger of the customer's raises for one document; it is not sent under another key either."""
     gateway = make()
     codes = fill(gateway, HOA_DON, 20)
-    with writing(gateway.engine) as connection:
-        connection.exec_driver_sql(
-            'CREATE TRIGGER refuse BEFORE UPDATE ON "HoaDonHeader" '
-            f"WHEN NEW.ma_hoa_don = '{codes[5]}' BEGIN SELECT RAISE(ABORT, 'closed period'); END"
-        )
+    refuse(gateway.engine, "HoaDonHeader", "UPDATE", f"{{row}}.ma_hoa_don = '{codes[5]}'", "closed period")
     assert (await tick(gateway, HOA_DON)).states == {State.ACCEPTED: 19}
     for _ in range(5):
         clock.move(minutes=3)

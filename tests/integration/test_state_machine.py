@@ -80,6 +80,9 @@ SETTINGS = settings(
     suppress_health_check=list(HealthCheck),
 )
 
+FEW_ON_A_SERVER = settings(SETTINGS, max_examples=min(SETTINGS.max_examples, 2))
+"""Every statement travels there and back, and there are thousands in one example."""
+
 KIND = PHIEU_NHAP
 DOCUMENTS, WORKERS = 5, 3
 FACILITIES = ("CS01", "CS02")
@@ -1151,6 +1154,10 @@ def stage(ready_url: str) -> Iterator[Stage]:
     engine.dispose()
 
 
+def settings_on(stage: Stage) -> settings:
+    return SETTINGS if stage.engine.dialect.name == "sqlite" or EXAMPLES else FEW_ON_A_SERVER
+
+
 @pytest.mark.parametrize("policy", UnknownPolicy)
 def test_whatever_happens_in_whatever_order_the_promises_hold(
     stage: Stage, policy: UnknownPolicy, monkeypatch: pytest.MonkeyPatch
@@ -1158,4 +1165,4 @@ def test_whatever_happens_in_whatever_order_the_promises_hold(
     """P1 to P6."""
     monkeypatch.setattr("app.services.deliver.GATHERING_SECONDS", 0)  # a worker halts only before a call
     with structlog.testing.capture_logs():
-        run_state_machine_as_test(lambda: Machine(stage, policy), settings=SETTINGS)
+        run_state_machine_as_test(lambda: Machine(stage, policy), settings=settings_on(stage))
