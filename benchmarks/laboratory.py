@@ -116,7 +116,7 @@ class Laboratory:
         return started(self._folder, name, *arguments, **settings)
 
     def _worker(self, number: int, settings: dict[str, object]) -> AbstractContextManager[Process]:
-        options = ("-Q", KIND.queue, "-c", "1", "-n", f"bench{number}@%h")
+        options = ("-Q", KIND.queue, "-n", f"bench{number}@%h")
         return self._started(f"worker{number}", "celery", "-A", "app.main.celery_app", "worker", *options, **settings)
 
     def _settings(self, file: Path, partner: Partner, in_flight: int) -> dict[str, object]:
