@@ -33,6 +33,7 @@ from app.domain.retry import RetrySchedule
 
 ENV_FILE = Path(".env")
 DEFAULT_SQLITE = "sqlite:///var/hermes.db"
+LEAST_BATCH = 100
 
 
 class LogPayloads(StrEnum):
@@ -286,7 +287,7 @@ class Settings(BaseSettings):
     )
     batch_size: Annotated[int, Field(ge=1, le=1000)] | None = setting(
         None,
-        "Documents per message; unset: twice SEND_CONCURRENCY, or what CLAIM_SECONDS leaves time for",
+        "Documents per message; unset: twice SEND_CONCURRENCY and at least 100, or what CLAIM_SECONDS leaves time for",
         expects="a whole number from 1 to 1000",
         example="128",
     )
@@ -510,9 +511,11 @@ class Settings(BaseSettings):
 
     @property
     def documents_per_batch(self) -> int:
-        """Documents in one message, and in one claim: what the claim leaves time for, two rounds at most."""
-        rounds = (self.claim_seconds - 1) // self.longest_send_seconds
-        return self.batch_size or min(self.send_concurrency * min(max(rounds, 1), 2), 1000)
+        """Documents in one message, and in one claim: two rounds of requests, at least a hundred documents, so that
+        what is done once per batch is shared by many; but no more than the claim leaves time for."""
+        rounds = max(1, (self.claim_seconds - 1) // self.longest_send_seconds)
+        wanted = max(2 * self.send_concurrency, LEAST_BATCH)
+        return self.batch_size or min(wanted, self.send_concurrency * rounds, 1000)
 
     @property
     def reoffer_after_seconds(self) -> int:
