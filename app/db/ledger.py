@@ -261,9 +261,7 @@ class SqlLedger:
         held = self._held(kind, codes, token)
         with writing(self._engine) as connection:
             renewed = connection.execute(
-                update(delivery)
-                .where(*held, delivery.c.due_at > now)
-                .values(sent_at=now, due_at=expires_at, updated_at=now)
+                update(delivery).where(*held, delivery.c.due_at > now).values(sent_at=now, due_at=expires_at)
             )
             if renewed.rowcount == len(codes):
                 return set(codes)
@@ -294,15 +292,17 @@ class SqlLedger:
         """Write outcomes: ledger, source rows and log rows in one transaction. Returns the codes written; for
         the others the claim was lost, and only the log keeps what came (P3). Raises RowRefused: nothing was
         written."""
+        # Before the transaction: SQLite has one writer, whom others wait for.
+        entries = {settlement.code: _attempt_row(settlement.attempt) for settlement in settlements}
         with _refusals(), writing(self._engine) as connection:
-            live = self._fence(connection, kind, [settlement.code for settlement in settlements], token)
+            live = self._fence(connection, kind, [*entries], token)
             won = [settlement for settlement in settlements if settlement.code in live]
             lost = [settlement for settlement in settlements if settlement.code not in live]
             if won:
                 self._write_ledger(connection, kind, won, token)
                 reached(Seam.INSIDE_SETTLE)
                 self._write_source(connection, kind, won)
-                connection.execute(insert(attempt), [_attempt_row(settlement.attempt) for settlement in won])
+                connection.execute(insert(attempt), [entries[settlement.code] for settlement in won])
                 note_outcomes(
                     connection, kind.name, [settlement.decision.state for settlement in won], self._clock.now()
                 )
@@ -517,13 +517,13 @@ class SqlLedger:
         mine = delivery.c.kind == kind.name
         counts = select(delivery.c.state, func.count()).where(mine).group_by(delivery.c.state)
         oldest = select(func.min(delivery.c.due_at)).where(mine, delivery.c.due_at <= now)
-        unseen = self._undiscovered(kind, asks_for_delivery(kind)).subquery()
+        unseen = self._undiscovered(kind, asks_for_delivery(kind)).with_only_columns(func.count())
         scanned = select(heartbeat.c.seen_at).where(heartbeat.c.name == scan_heartbeat(kind))
         with reading(self._engine) as connection:
             return KindStatus(
                 kind=kind.name,
                 states={State(state): count for state, count in connection.execute(counts)},
-                to_send=connection.scalar(select(func.count()).select_from(unseen)) or 0,
+                to_send=connection.scalar(unseen) or 0,
                 oldest_due_at=connection.scalar(oldest),
                 last_scan_at=connection.scalar(scanned),
             )
@@ -579,7 +579,8 @@ class SqlLedger:
     def _fence(self, connection: Connection, kind: DocumentKind, codes: Sequence[str], token: str) -> set[str]:
         """Lock the rows whose claim we hold, and say which those are."""
         held = self._held(kind, codes, token)
-        locked = connection.execute(update(delivery).where(*held).values(updated_at=self._clock.now()))
+        # To itself: what changes no index costs next to nothing.
+        locked = connection.execute(update(delivery).where(*held).values(claim_token=token))
         if locked.rowcount == len(codes):
             return set(codes)
         return set(connection.scalars(select(delivery.c.code).where(*held)))
