@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Label, Row, Select, bindparam, func, select
 
 from app.db.engine import patiently, reading
 from app.db.tables import delivery
@@ -39,10 +39,9 @@ class SqlRefusals:
     @patiently
     def counts(self, cause: str, bounds: Sequence[datetime]) -> list[AtLeast]:
         """How many of a group were last changed between each bound and the next."""
-        updated = delivery.c.updated_at
         with reading(self._engine) as connection:
             return [
-                _total(_counted(connection, cause, updated >= start, updated < end)[0].values())
+                _total(_counted(connection.execute(_BETWEEN, {"of": cause, "start": start, "end": end}).one()).values())
                 for start, end in pairwise(bounds)
             ]
 
@@ -51,8 +50,7 @@ def _causes(connection: Connection) -> Iterator[str]:
     """Causes in order, one more than are wanted; each is one look into the index."""
     last = ""
     for _ in range(MOST_CAUSES + 1):
-        following = select(func.min(delivery.c.cause)).where(delivery.c.cause.is_not(None), delivery.c.cause > last)
-        found = connection.scalar(following)
+        found = connection.scalar(_NEXT_CAUSE, {"last": last})
         if found is None:
             return
         yield found
@@ -60,10 +58,11 @@ def _causes(connection: Connection) -> Iterator[str]:
 
 
 def _group(connection: Connection, cause: str) -> RefusalGroup | None:
-    counts, first = _counted(connection, cause)
-    states = {state: count for state, count in counts.items() if count.count}
-    latest = _latest(connection, cause, list(states))
-    if not latest or first is None:
+    row = connection.execute(_GROUP, {"of": cause}).one()
+    states = {state: count for state, count in _counted(row).items() if count.count}
+    latest = _latest(connection, cause, states)
+    firsts = [moment for state in states if (moment := row._mapping[f"first_{state}"]) is not None]
+    if not latest or not firsts:
         return None
     example = latest[0]
     message = example.error_message or ""
@@ -77,7 +76,7 @@ def _group(connection: Connection, cause: str) -> RefusalGroup | None:
         kinds=tuple(sorted({row.kind for row in latest})),
         facilities=tuple(sorted({row.facility for row in latest})),
         facilities_complete=documents.complete and documents.count <= len(latest),
-        first_seen_at=first,
+        first_seen_at=min(firsts),
         last_seen_at=example.updated_at,
         example_kind=example.kind,
         example_code=example.code,
@@ -85,20 +84,13 @@ def _group(connection: Connection, cause: str) -> RefusalGroup | None:
     )
 
 
-def _counted(
-    connection: Connection, cause: str, *when: ColumnElement[bool]
-) -> tuple[dict[State, AtLeast], datetime | None]:
-    """How many there are in each state, and when the first was last changed: one statement, all of it in an index."""
-    states = sorted(REFUSED)
-    counts, firsts = [], []
-    for state in states:
-        refused = _refused(cause, state)
-        some = select(delivery.c.updated_at).where(*refused, *when).limit(COUNTED + 1).subquery()
-        counts.append(select(func.count()).select_from(some).scalar_subquery())
-        firsts.append(select(func.min(delivery.c.updated_at)).where(*refused, *when).scalar_subquery())
-    row = connection.execute(select(*counts, *firsts)).one()
-    found = {state: at_least(row[number], COUNTED) for number, state in enumerate(states)}
-    return found, min((moment for moment in row[len(states) :] if moment is not None), default=None)
+def _latest(connection: Connection, cause: str, states: Iterable[State]) -> list[Row[Any]]:
+    rows = [row for state in states for row in connection.execute(_LATEST[state], {"of": cause})]
+    return sorted(rows, key=lambda row: row.updated_at, reverse=True)
+
+
+def _counted(row: Row[Any]) -> dict[State, AtLeast]:
+    return {state: at_least(row._mapping[f"count_{state}"], COUNTED) for state in sorted(REFUSED)}
 
 
 def _total(counts: Iterable[AtLeast]) -> AtLeast:
@@ -106,18 +98,45 @@ def _total(counts: Iterable[AtLeast]) -> AtLeast:
     return AtLeast(sum(each.count for each in counted), all(each.complete for each in counted))
 
 
-def _latest(connection: Connection, cause: str, states: Sequence[State]) -> list[Row[Any]]:
+def _refused(state: State, *when: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
+    """Of the cause `of`, waiting for a person: nothing is due. In the order of the index."""
+    columns = delivery.c
+    cause = bindparam("of", type_=columns.cause.type)
+    return (columns.cause.is_not(None), columns.cause == cause, columns.state == state, columns.due_at.is_(None), *when)
+
+
+def _count_of(state: State, *when: ColumnElement[bool]) -> Label[Any]:
+    some = select(delivery.c.updated_at).where(*_refused(state, *when)).limit(COUNTED + 1).subquery()
+    return select(func.count()).select_from(some).scalar_subquery().label(f"count_{state}")
+
+
+def _first_of(state: State) -> Label[Any]:
+    first = select(func.min(delivery.c.updated_at)).where(*_refused(state))
+    return first.scalar_subquery().label(f"first_{state}")
+
+
+def _latest_of(state: State) -> Select[Any]:
     columns = delivery.c
     wanted = (columns.kind, columns.code, columns.facility, columns.error_code, columns.error_message,
               columns.updated_at)  # fmt: skip
-    rows: list[Row[Any]] = []
-    for state in states:
-        statement: Select[Any] = select(*wanted).where(*_refused(cause, state)).order_by(columns.updated_at.desc())
-        rows += connection.execute(statement.limit(LOOKED_AT))
-    return sorted(rows, key=lambda row: row.updated_at, reverse=True)
+    return select(*wanted).where(*_refused(state)).order_by(columns.updated_at.desc()).limit(LOOKED_AT)
 
 
-def _refused(cause: str, state: State) -> tuple[ColumnElement[bool], ...]:
-    """Waiting for a person: nothing is due. In the order of the index."""
-    columns = delivery.c
-    return (columns.cause.is_not(None), columns.cause == cause, columns.state == state, columns.due_at.is_(None))
+# Built once: a page executes hundreds of them, and making one takes longer than executing it.
+_NEXT_CAUSE = select(func.min(delivery.c.cause)).where(
+    delivery.c.cause.is_not(None), delivery.c.cause > bindparam("last", type_=delivery.c.cause.type)
+)
+_GROUP = select(*(part(state) for part in (_count_of, _first_of) for state in sorted(REFUSED)))
+"""How many there are in each state, and when the first was last changed: one statement, all of it in an index."""
+
+_LATEST = {state: _latest_of(state) for state in REFUSED}
+_BETWEEN = select(
+    *(
+        _count_of(
+            state,
+            delivery.c.updated_at >= bindparam("start", type_=delivery.c.updated_at.type),
+            delivery.c.updated_at < bindparam("end", type_=delivery.c.updated_at.type),
+        )
+        for state in sorted(REFUSED)
+    )
+)

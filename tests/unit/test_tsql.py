@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import pytest
 import sqlglot
-from sqlalchemy import Engine, Enum, String, Unicode, delete, event, insert, text, update
+from sqlalchemy import Engine, Enum, Select, String, Unicode, delete, event, insert, text, update
 from sqlalchemy.dialects import mssql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
@@ -451,6 +451,8 @@ def exercise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Exercis
         place = _adapter_frame()
         if isinstance(clause, ClauseElement) and place is not None:
             given = multiparams[0] if multiparams else params
+            if isinstance(clause, Select) and given:
+                clause, given = clause.params(given), {}
             statements.append(Statement(clause, tuple(given or ()), place[:2], place[2]))
 
     event.listen(gateway.engine, "before_execute", note)
