@@ -111,7 +111,6 @@ class RedisExamination:
         yield "ZREVRANGEBYSCORE", "unacked_index", 1, 0
         yield "SET", "unacked_mutex", "x", "NX", "EX", 1
         yield "LLEN", "x.reply.celery.pidbox"
-        yield "LLEN", "celeryev.x"
         yield "EVAL", "return 1", 1, "_kombu.binding.celery.pidbox"
         yield "SADD", "_kombu.binding.celery.pidbox", "x"
         yield "ZADD", "_kombu.binding_deadlines", 1, "x"

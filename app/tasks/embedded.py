@@ -12,14 +12,7 @@ def run_embedded() -> int:
     queues = [SCHEDULER_QUEUE, *(kind.queue for kind in ALL_KINDS)]
     celery_app.conf.update(hermes_embedded=True)
     beat = EmbeddedService(celery_app, thread=True)
-    worker = celery_app.Worker(
-        queues=queues,
-        concurrency=BATCHES_AT_ONCE * len(queues),
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
+    worker = celery_app.Worker(queues=queues, concurrency=BATCHES_AT_ONCE * len(queues), quiet=True)
     beat.start()
     try:
         worker.start()

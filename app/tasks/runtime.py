@@ -20,7 +20,7 @@ from app.core.progress import Progress
 from app.documents import ALL_KINDS
 from app.domain.errors import ConfigError, HermesError
 from app.main import celery_app
-from app.tasks import forgiving_qos, strange_messages
+from app.tasks import forgiving_qos, quiet_workers, strange_messages
 from app.wiring import Gateway, process_gateway
 
 log = structlog.get_logger(__name__)
@@ -104,6 +104,7 @@ def _use_our_logging(**_: Any) -> None:
 @signals.celeryd_init.connect
 def _survive_a_silent_redis_and_strange_messages(**_: Any) -> None:
     forgiving_qos.install()
+    quiet_workers.install()
     strange_messages.install()
 
 

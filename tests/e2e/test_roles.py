@@ -116,6 +116,21 @@ def test_a_frozen_redis_does_not_hang_a_scan_and_loses_nothing(
     assert states(gateway) == {State.QUEUED: 5}
 
 
+def test_workers_tell_each_other_nothing_through_redis(
+    make_gateway: Callable[..., Gateway],
+    make_roles: Callable[..., Roles],
+    redis_server: RedisServer,
+    partner: SimulatorHandle,
+) -> None:
+    """Each event waits for Redis: beside one that does not answer, a worker that sends them cannot stop."""
+    make_gateway()
+    make_roles(api_base_url=partner.url, redis_url=redis_server.url).worker(HOA_DON.queue)
+    client = redis_server.client()
+    wait_until(lambda: any(each["cmd"] == "brpop" for each in client.client_list()), "a worker that waits for messages")
+    wait_until(lambda: client.pubsub_numpat() > 0, "a worker that can be controlled")
+    assert client.pubsub_numpat() == 1
+
+
 def test_scans_that_overlap_offer_and_send_everything_once(
     make_gateway: Callable[..., Gateway],
     make_roles: Callable[..., Roles],

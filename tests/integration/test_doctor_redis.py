@@ -103,7 +103,6 @@ def test_an_acl_user_without_a_queue_is_told_which(start: Callable[..., RedisSer
         "~phieu_nhap_queue*",
         "~scheduler_queue*",
         "~*.pidbox",
-        "~celeryev.*",
         "~_kombu.*",
         "~unacked*",
     )
