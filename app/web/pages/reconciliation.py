@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from app.core.clock import local
 from app.documents import ALL_KINDS, KINDS, DocumentKind
 from app.domain.errors import InputError
-from app.domain.reconciliation import DayBalance, Fate, total
+from app.domain.reconciliation import DayBalance, Fate, latest_first, total
 from app.domain.users import Role
 from app.services.export import balance_export
 from app.services.reconcile import LONGEST_DAYS
@@ -63,7 +63,7 @@ def reconciliation(
     """The figures of a period, the last seven days unless others are named."""
     period = _period(page, date_from, date_to, facility, kind, open_only)
     found = _balances(page, period)
-    rows = [each for each in found if not (open_only and each.settled and not each.gone)]
+    rows = [each for each in found if each.is_open or not open_only]
     if skip and skip >= len(rows):
         raise InputError("The address names no place in this list.")
     end = skip + ROWS
@@ -93,9 +93,7 @@ def workbook(
     period = _period(page, date_from, date_to, facility, kind, open_only)
     found = _balances(page, period)
     file = TemporaryFile()  # noqa: SIM115  closed when it is sent
-    balance_export(page.language).xlsx(
-        (each for each in found if not (open_only and each.settled and not each.gone)), file
-    )
+    balance_export(page.language).xlsx((each for each in found if each.is_open or not open_only), file)
     name = f"doi-soat_{period.first}_{period.last}.xlsx"
     file.seek(0)
     return StreamingResponse(
@@ -139,11 +137,8 @@ def _period(page: Page, date_from: str, date_to: str, facility: str, kind: str, 
 
 
 def _balances(page: Page, period: Period) -> list[DayBalance]:
-    """The latest day first; what has no day stands at the end."""
     service = page.console.gateway.reconcile
-    found = service.balances(period.kinds, period.first, period.last, period.facility or None)
-    order = {name: place for place, name in enumerate(KINDS)}
-    return sorted(found, key=lambda each: (-(each.day or date.min).toordinal(), each.facility, order[each.kind]))
+    return latest_first(service.balances(period.kinds, period.first, period.last, period.facility or None), list(KINDS))
 
 
 def _behind(balance: DayBalance, fate: Fate) -> str:
