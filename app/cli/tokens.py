@@ -49,12 +49,13 @@ def show(as_json: AsJson = False) -> None:
         say(text("no_tokens"))
         return
     table = Table()
-    for heading in ("token", "user_name", "user_role", "token_purpose", "token_expires", "token_last_used", "state"):
+    table.add_column(text("token").capitalize(), no_wrap=True, min_width=len(found[0].prefix))  # to be copied whole
+    for heading in ("user_name", "user_role", "token_purpose", "token_expires", "token_last_used", "state"):
         table.add_column(text(heading).capitalize())
     for each in found:
         used = text("never") if each.last_used_at is None else f"{local(each.last_used_at):%d/%m/%Y %H:%M}"
         table.add_row(
-            f"hermes_{each.prefix}_…", each.owner, text(f"role_{each.role}"), safe(each.purpose),
+            each.prefix, each.owner, text(f"role_{each.role}"), safe(each.purpose),
             f"{local(each.expires_at):%d/%m/%Y}", used, text(_state(each)),
         )  # fmt: skip
     console.print(table)

@@ -110,6 +110,9 @@ MATRIX: list[tuple[str, str, str, Role, dict[str, Any] | None, set[int]]] = [
     ("GET", "/users", "/users", Role.ADMIN, None, {200}),
     ("POST", "/users/{name}/disable", "/users/gone/disable", Role.ADMIN, None, {200}),
     ("POST", "/users/{name}/enable", "/users/gone/enable", Role.ADMIN, None, {200}),
+    ("GET", "/exports/deliveries.csv", "/exports/deliveries.csv", Role.VIEWER, None, {200}),
+    ("GET", "/exports/deliveries.xlsx", "/exports/deliveries.xlsx?kind=hoa_don", Role.VIEWER, None, {200}),
+    ("GET", "/exports/reconciliation.xlsx", "/exports/reconciliation.xlsx", Role.VIEWER, None, {200}),
 ]  # fmt: skip
 """Every operation: its method and path, an address of it, who may at least, what is sent, and what that gets."""
 
@@ -481,6 +484,22 @@ def test_the_audit_is_narrowed_and_paged(bench: Bench, program: Callable[..., Pr
     assert [each["code"] for each in caller.get("/audit", action="pause", **since).json["entries"]] == ["CS2", "CS1"]
     assert caller.get("/audit", since="2026-03-14T09:02:00").wrong == ["query.since"]
     assert caller.get("/audit", since="1710000000").wrong == ["query.since"]
+
+
+def test_a_file_is_that_of_the_page(some: Bench, program: Callable[..., Program], port: int) -> None:
+    some.gateway.access.set_password("viewer", PASSWORD, who="test")
+    browser, caller = Browser(port), program()
+    assert browser.log_in("viewer").status == 303
+    answer = caller.get("/exports/deliveries.csv", state=["rejected", "accepted"])
+    assert answer.body == browser.get("/deliveries.csv?state=rejected&state=accepted").body
+    assert re.fullmatch(r'attachment; filename="hermes-\d{8}-\d{4}\.csv"', answer.headers["Content-Disposition"])
+    assert [answer.body.count(code) for code in (b",HD10,", b",PN1,")] == [1, 0]
+    for path in ("/exports/deliveries.xlsx", "/exports/reconciliation.xlsx"):
+        answer = caller.get(path)
+        assert (answer.status, answer.body[:2]) == (200, b"PK")
+        assert answer.headers["Content-Type"].endswith("spreadsheetml.sheet")
+    for path in ("/exports/deliveries.csv", "/exports/reconciliation.xlsx"):
+        assert caller.get(path, date_from="2026-03-02", date_to="2026-03-01").wrong == ["query.date_from"]
 
 
 # ---- acting -----------------------------------------------------------------------------------------------

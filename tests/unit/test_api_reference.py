@@ -20,6 +20,7 @@ NAMES = {
     "status", "tallies", "list_refusals", "refusal_trend", "list_replays", "create_replay", "show_replay",
     "pause_replay", "resume_replay", "abort_replay", "reconcile", "list_reconciled", "list_circuits", "resume_circuit",
     "list_audit", "list_users", "disable_user", "enable_user",
+    "export_deliveries_csv", "export_deliveries_xlsx", "export_reconciliation_xlsx",
 }  # fmt: skip
 """What programs call the operations by: a name may be added, and never changes."""
 
@@ -54,7 +55,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
         for name, schema, needed in rows:
             yield f"| `{name}` | {_type(schema)} | {'yes' if needed else ''} | {_meaning(schema)} |"
         yield ""
-    shape = _type(answer["content"]["application/json"]["schema"])
+    ((media, content),) = answer["content"].items()
+    shape = _type(content["schema"]) if media == "application/json" else f"a file, `{media}`"
     yield f"Answers {shape}." + (f" Refuses with {', '.join(refused)}." if refused else "")
     yield ""
 

@@ -6,7 +6,18 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from app import __version__
-from app.web.api import audit, circuits, deliveries, overview, problems, reconciliation, refusals, replays, users
+from app.web.api import (
+    audit,
+    circuits,
+    deliveries,
+    exports,
+    overview,
+    problems,
+    reconciliation,
+    refusals,
+    replays,
+    users,
+)
 from app.web.api.description import INTRODUCTION, PREFIX, Api, least_role
 from app.web.console import Console
 
@@ -19,6 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     circuits.router,
     audit.router,
     users.router,
+    exports.router,
 )
 
 

@@ -38,8 +38,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
 """What each action is on the document's page."""
 
 
-class AskedDeliveries(shapes.Asked):
-    """Which deliveries; what is left out does not narrow."""
+class Wanted(shapes.Asked):
+    """Which deliveries, in which order; what is left out does not narrow."""
 
     kind: shapes.Kind | None = None
     state: list[State] = Field([], max_length=len(State), description="In one of these; may be repeated.")
@@ -52,9 +52,6 @@ class AskedDeliveries(shapes.Asked):
     code: str | None = Field(None, max_length=50, description="This code and no other.")
     code_prefix: str | None = Field(None, max_length=50, description="Codes that begin so.")
     sort: Sort = Field(Sort.CHANGED, description="With a period, the order is that of document dates.")
-    count: bool = Field(False, description="Whether to count what matches, too.")
-    limit: shapes.Limit = 50
-    cursor: shapes.Cursor = None
 
     def filter(self) -> Filter:
         """What it means. Raises Refusal."""
@@ -64,6 +61,14 @@ class AskedDeliveries(shapes.Asked):
             date_from=self.date_from, date_to=self.date_to, error_code=self.error_code, cause=self.cause or None,
             ever_failed=self.ever_failed, code=self.code or None, code_prefix=self.code_prefix or None,
         )  # fmt: skip
+
+
+class AskedDeliveries(Wanted):
+    """A page of them."""
+
+    count: bool = Field(False, description="Whether to count what matches, too.")
+    limit: shapes.Limit = 50
+    cursor: shapes.Cursor = None
 
 
 class AskedDocument(shapes.Asked):

@@ -30,6 +30,18 @@ class Period(shapes.Asked):
     facility: str | None = Field(None, max_length=50, description="Only of this facility.")
     kind: shapes.Kind | None = None
     open_only: bool = Field(False, description="Only rows in which something is missing or gone.")
+
+    def days(self, today: date) -> tuple[date, date]:
+        """The first and the last. Raises Refusal."""
+        last = self.date_to or today
+        first = self.date_from or last - timedelta(days=USUAL_DAYS - 1)
+        ordered(first, last)
+        return first, last
+
+
+class AskedReconciliation(Period):
+    """A page of it."""
+
     limit: shapes.Limit = 50
     cursor: shapes.Cursor = None
 
@@ -43,11 +55,12 @@ class Figure(shapes.Asked):
 
 
 @router.get("/reconciliation")
-def reconcile(asked: Annotated[Period, Query()], caller: Caller = needs(Role.VIEWER)) -> shapes.Reconciliation:
+def reconcile(
+    asked: Annotated[AskedReconciliation, Query()], caller: Caller = needs(Role.VIEWER)
+) -> shapes.Reconciliation:
     """What the source has per day, facility and kind, and what became of it."""
-    first, last = _days(asked, local(caller.gateway.clock.now()).date())
-    kinds = ALL_KINDS if asked.kind is None else [KINDS[asked.kind]]
-    found = latest_first(caller.gateway.reconcile.balances(kinds, first, last, asked.facility or None), list(KINDS))
+    first, last = asked.days(today(caller))
+    found = balances(caller, asked, first, last)
     rows = [each for each in found if each.is_open or not asked.open_only]
     listing = (first, last, asked.facility, asked.kind, asked.open_only)
     begin = _begin(rows, listing, asked.cursor)
@@ -87,11 +100,15 @@ def list_reconciled(
     )
 
 
-def _days(asked: Period, today: date) -> tuple[date, date]:
-    last = asked.date_to or today
-    first = asked.date_from or last - timedelta(days=USUAL_DAYS - 1)
-    ordered(first, last)
-    return first, last
+def today(caller: Caller) -> date:
+    """The day in Viet Nam."""
+    return local(caller.gateway.clock.now()).date()
+
+
+def balances(caller: Caller, asked: Period, first: date, last: date) -> list[DayBalance]:
+    """All rows of a period, as they are shown."""
+    kinds = ALL_KINDS if asked.kind is None else [KINDS[asked.kind]]
+    return latest_first(caller.gateway.reconcile.balances(kinds, first, last, asked.facility or None), list(KINDS))
 
 
 def _day(written: str) -> date:

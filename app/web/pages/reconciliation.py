@@ -1,14 +1,14 @@
 """Đối soát: did everything of a period arrive? Per day, facility and kind, down to the codes, and as a workbook."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from tempfile import TemporaryFile
-from typing import IO, Annotated
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from app.core.clock import local
 from app.documents import ALL_KINDS, KINDS, DocumentKind
@@ -19,6 +19,7 @@ from app.services.export import balance_export
 from app.services.reconcile import LONGEST_DAYS
 from app.web.area import Area
 from app.web.asked import day_of, kind_of
+from app.web.files import XLSX, attachment, pieces
 from app.web.language import N_
 from app.web.page import Page, requires
 
@@ -29,8 +30,6 @@ USUAL_DAYS = 7
 ROWS = 50
 CODES = 100
 UNDATED = "undated"
-WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_PIECE = 64 * 1024
 
 Day = Annotated[str, Query(max_length=10)]
 Name = Annotated[str, Query(max_length=50)]
@@ -94,11 +93,7 @@ def workbook(
     found = _balances(page, period)
     file = TemporaryFile()  # noqa: SIM115  closed when it is sent
     balance_export(page.language).xlsx((each for each in found if each.is_open or not open_only), file)
-    name = f"doi-soat_{period.first}_{period.last}.xlsx"
-    file.seek(0)
-    return StreamingResponse(
-        _pieces(file), media_type=WORKBOOK, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    return attachment(pieces(file), f"doi-soat_{period.first}_{period.last}.xlsx", XLSX)
 
 
 @router.get("/reconciliation/{kind}/{day}/{fate}")
@@ -150,9 +145,3 @@ def _fate(text: str) -> Fate:
     if text not in set(Fate):
         raise InputError("There is no such figure in a reconciliation.")
     return Fate(text)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
