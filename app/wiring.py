@@ -28,6 +28,7 @@ from app.db.refusals import SqlRefusals
 from app.db.replays import SqlReplays
 from app.db.source import SqlSource
 from app.db.tallies import SqlTallies
+from app.db.tokens import SqlTokens
 from app.db.users import SqlUsers
 from app.documents import ALL_KINDS
 from app.domain.decide import UnknownPolicy
@@ -48,6 +49,7 @@ from app.services.scan import Scan, ScanLimits
 from app.services.settling import Judge
 from app.services.ship import Ship
 from app.services.story import Stories
+from app.services.tokens import Tokens
 
 
 class Gateway:
@@ -168,6 +170,12 @@ class Gateway:
     def access(self) -> Access:
         """Lets users of the console in, and administers them."""
         return Access(self.users, self.clock)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Lets programs into the JSON API, and administers their tokens."""
+        _ = self.ledger
+        return Tokens(SqlTokens(self.engine, self.clock), self.users, self.clock)
 
     @cached_property
     def session_key(self) -> str:

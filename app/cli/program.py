@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import database, documents, lists, operate, replays, run, users
+from app.cli import database, documents, lists, operate, replays, run, tokens, users
 from app.cli.output import fail
 from app.domain.errors import ConfigError, InfrastructureError, InputError
 
@@ -29,6 +29,7 @@ operate.register(app)
 app.add_typer(replays.app, name="replay")
 app.add_typer(database.app, name="db")
 app.add_typer(users.app, name="user")
+app.add_typer(tokens.app, name="token")
 
 
 @app.callback(invoke_without_command=True)

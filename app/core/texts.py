@@ -147,6 +147,23 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     "role_viewer": ("người xem", "viewer"),
     "role_operator": ("người vận hành", "operator"),
     "role_admin": ("quản trị viên", "admin"),
+    # hermes token
+    "token_created": (
+        "Mã truy cập cho {owner} ({role}), dùng được đến {until}. Mã chỉ hiện một lần này; hãy lưu lại:",
+        "A token for {owner} ({role}), good until {until}. It is shown this once; keep it:",
+    ),
+    "token_revoked": ("Đã thu hồi mã truy cập {token}.", "The token {token} is revoked."),
+    "no_tokens": (
+        "Chưa có mã truy cập nào. Tạo: hermes token create",
+        "There are no tokens yet. Make one: hermes token create",
+    ),
+    "token": ("mã truy cập", "token"),
+    "token_purpose": ("dùng để", "purpose"),
+    "token_expires": ("hết hạn", "expires"),
+    "token_last_used": ("dùng lần cuối", "last used"),
+    "token_is_good": ("dùng được", "good"),
+    "token_is_expired": ("đã hết hạn", "expired"),
+    "token_is_revoked": ("đã thu hồi", "revoked"),
     # Tables.
     "ledger_current": ("Sổ gửi đã ở phiên bản mới nhất.", "The ledger is up to date."),
     "source_created": ("Đã tạo: {tables}", "Created: {tables}"),

@@ -195,6 +195,23 @@ secret = Table(
     _code("value", 255, nullable=False),
 )
 
+token = Table(
+    "hermes_token",
+    LEDGER,
+    # What a token is recognised by: its eight characters after "hermes_".
+    _code("prefix", 16, primary_key=True),
+    # The token itself is known to nobody but its bearer.
+    _code("token_sha256", 64, nullable=False),
+    _code("owner", 50, nullable=False),
+    Column("role", EnumText(16), nullable=False),
+    _code("purpose", 100, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    # To about five minutes.
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
 tally = Table(
     "hermes_tally",
     LEDGER,

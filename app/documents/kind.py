@@ -54,6 +54,11 @@ class DocumentKind:
         return self.lines.c[self.code_column]
 
     @property
+    def decimal_columns(self) -> frozenset[str]:
+        """Columns of amounts, whatever a driver makes of them."""
+        return frozenset(each.name for each in self.lines.columns if isinstance(each.type, Numeric))
+
+    @property
     def national_code(self) -> Column[str]:
         """Where the partner's number is written back."""
         return self.header.c[self.national_code_column]

@@ -1,6 +1,6 @@
 """Reconciliation (đối soát): what the source has, and what became of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -40,6 +40,11 @@ class DayBalance:
         """Whether everything arrived."""
         return self.delivered == self.in_source
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to look at: not everything arrived, or the source lost what was taken up."""
+        return not self.settled or bool(self.gone)
+
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
@@ -50,6 +55,16 @@ class Reconciled:
     status: int | None
     state: str | None
     error_message: str | None
+
+
+def rank(balance: DayBalance, kinds: Sequence[str]) -> tuple[int, str, int]:
+    """Where a row stands among others: the latest day first, what has no day at the end; then by facility and kind."""
+    return (-(balance.day or date.min).toordinal(), balance.facility, kinds.index(balance.kind))
+
+
+def latest_first(balances: Iterable[DayBalance], kinds: Sequence[str]) -> list[DayBalance]:
+    """Rows as they are shown."""
+    return sorted(balances, key=lambda each: rank(each, kinds))
 
 
 def total(balances: Iterable[DayBalance]) -> DayBalance:

@@ -7,6 +7,7 @@ Persons' names are masked in all of it, unless `names=True`: the caller audits t
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from app.core.config import Language
@@ -87,7 +88,7 @@ def _body(attempt: Attempt) -> dict[str, Any] | None:
     if not isinstance(written, str):
         return None
     try:
-        body = json.loads(written)
+        body = json.loads(written, parse_float=Decimal)
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
@@ -172,7 +173,7 @@ def _difference(
     if sent is None or not isinstance(prepared, Prepared):
         return None
     attempt, body = sent
-    now = json.loads(prepared.body)
+    now = json.loads(prepared.body, parse_float=Decimal)
     for name in endpoint.personal_names:
         # A name that the log masked can only be compared masked; in clear it is for those who may see it.
         if not names or MASK in str(body.get(name)):

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Scope
 from app.core.progress import Pulse
 from app.domain.users import Role
 from app.web import errors
+from app.web.api import PREFIX, create_api
 from app.web.area import Area
 from app.web.console import STATIC, Console
 from app.web.hardening import Hardening
@@ -35,6 +36,7 @@ def create_app(gateway: Gateway, *, pulse: Pulse | None = None, areas: Sequence[
         app.include_router(area.router)
     for route in routes(areas):
         required_role(route)
+    app.mount(PREFIX, create_api(console))
     app.mount("/static", Assets(directory=STATIC))
     errors.install(app)
     return Hardening(app, console.is_secure)

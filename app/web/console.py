@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from app import __version__
 from app.core.config import Language
 from app.core.progress import Pulse
 from app.documents import ALL_KINDS
+from app.domain.decide import UnknownPolicy
 from app.domain.numbers import HourTally
 from app.domain.refusals import Refusals
+from app.services.attention import Concern, concerns
 from app.services.health import Status
 from app.services.measures import RecentAttempts
 from app.web import language as languages
@@ -50,6 +52,12 @@ class Console:
     def render(self, language: Language, template: str, **values: Any) -> str:
         """A template in a language."""
         return self._environments[language].get_template(template).render(**values)
+
+    def concerns(self, status: Status, now: datetime) -> list[Concern]:
+        """What needs a person, most urgent first."""
+        settings = self.gateway.settings
+        holds = settings.unknown_outcome_policy is UnknownPolicy.HOLD
+        return concerns(status, now, scan_interval_seconds=settings.scan_interval_seconds, holds_unknown=holds)
 
     def language(self, request: Request) -> Language:
         """The language of whoever asks."""

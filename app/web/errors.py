@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from app.domain.errors import InfrastructureError, InputError
 from app.services.access import TooManyLogins
 from app.web.addresses import asked_path
+from app.web.api import PREFIX
+from app.web.api.problems import problem
 from app.web.console import Console
 from app.web.language import N_, translations
 from app.web.page import LoginNeeded, local_path
@@ -58,7 +60,9 @@ def install(app: FastAPI) -> None:
 
 
 def error_page(request: Request, status: int, advice: str | None = None) -> Response:
-    """The page for a status, in the reader's language."""
+    """The page for a status, in the reader's language; at the API's addresses, what programs read."""
+    if request.scope["path"].startswith(f"{PREFIX}/"):
+        return problem(status)
     console: Console = request.app.state.console
     status = status if status in TITLES else 500 if status >= 500 else 400
     html = console.render(

@@ -58,6 +58,8 @@ ACTIONS = {
     "user_enable": N_("user enabled"),
     "user_password": N_("password changed"),
     "login_refused": N_("login refused"),
+    "token_create": N_("token made"),
+    "token_revoke": N_("token revoked"),
     "names": N_("names shown"),
 }
 

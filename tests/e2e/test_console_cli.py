@@ -113,6 +113,34 @@ def test_users_are_managed_from_the_command_line_and_no_password_is_an_argument(
     assert entries == [("trực đêm", "admin")]
 
 
+def test_tokens_are_managed_from_the_command_line_and_printed_once(
+    make_roles: Callable[..., Roles], tmp_path: Path
+) -> None:
+    roles = make_roles(hermes_lang="vi")
+    assert roles.run("db", "upgrade").returncode == 0
+
+    def hermes(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "app", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=roles.environment, input=given, capture_output=True, text=True, check=False
+        )
+
+    assert "hermes token create" in hermes("token", "list").stderr
+    assert hermes("user", "add", "lan", "--role", "operator", given="một mật khẩu dài\n").returncode == 0
+    made = hermes("token", "create", "lan", "--purpose", "báo cáo đêm")
+    assert re.fullmatch(r"hermes_[0-9a-f]{8}_[\w-]{43}\n", made.stdout), made.stderr
+    assert "chỉ hiện một lần" in made.stderr
+    assert hermes("token", "create", "lan", "--purpose", "x", "--role", "admin").returncode == 2
+    prefix = made.stdout[7:15]
+    listed = hermes("token", "list", "--json").stdout
+    (token,) = json.loads(listed)["tokens"]
+    assert (token["prefix"], token["owner"], token["role"]) == (prefix, "lan", "viewer")
+    assert made.stdout.strip() not in listed + hermes("token", "list").stderr
+    assert hermes("token", "revoke", prefix).returncode == 0
+    assert hermes("token", "revoke", prefix).returncode == 2
+    assert json.loads(hermes("token", "list", "--json").stdout)["tokens"][0]["revoked_at"]
+
+
 def test_up_serves_the_console_and_goes_on_without_it_when_its_port_is_taken(
     make_roles: Callable[..., Roles], partner: SimulatorHandle
 ) -> None:

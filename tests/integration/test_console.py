@@ -320,6 +320,7 @@ def test_the_roles_of_the_routes_are_those_that_were_meant() -> None:
     }  # fmt: skip
     assert {path for (_, path), role in found.items() if role is Role.ADMIN} == {
         "/users", "/users/{name}/role", "/users/{name}/disabled", "/users/{name}/password",
+        "/tokens", "/tokens/{prefix}/revoke",
     }  # fmt: skip
     assert found["POST", "/circuits/resume"] is Role.OPERATOR
     assert found["POST", "/deliveries/{kind}/{code:path}"] is Role.OPERATOR
@@ -373,13 +374,36 @@ def test_an_admin_manages_users_and_the_last_admin_stays(gateway: Gateway, brows
     assert [each.name for each in gateway.users.all() if not each.disabled] == ["admin", "operator", "viewer", "ánh.b"]
 
 
+def test_an_admin_makes_a_token_that_is_shown_once_and_revokes_it(
+    gateway: Gateway, browse: Callable[..., Browser]
+) -> None:
+    browser = browse("admin")
+    browser.get("/tokens")
+    made = browser.post("/tokens", owner="operator", purpose="<b>báo cáo</b>", role="operator", days="30")
+    token = re.search(r"<code>(hermes_[\w-]+)</code>", made.text)
+    assert token is not None
+    bearer = gateway.tokens.admit(token[1], address="192.0.2.1")
+    assert bearer is not None
+    page = browser.get("/tokens").text
+    assert token[1] not in page
+    assert "&lt;b&gt;báo cáo&lt;/b&gt;" in page
+    for wrong in ({"owner": "nobody"}, {"role": "admin"}, {"days": "0"}, {"days": "x"}, {"purpose": " "}):
+        fields = {"owner": "operator", "purpose": "x", "role": "operator", "days": "30", **wrong}
+        assert browser.post("/tokens", **fields).status == 422, wrong
+    assert len(gateway.tokens.all()) == 1
+    assert browser.post(f"/tokens/{bearer.token.prefix}/revoke").leads_to == "/tokens"
+    assert browser.post(f"/tokens/{bearer.token.prefix}/revoke").status == 422
+    assert gateway.tokens.admit(token[1], address="192.0.2.1") is None
+    assert [each[0] for each in audited(gateway, "token_create") + audited(gateway, "token_revoke")] == ["admin"] * 2
+
+
 # ---- pages ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "path",
     ["/", "/overview", "/deliveries", "/errors", "/replays", "/replays/new", "/reconciliation", "/audit", "/users",
-     "/password", "/login", "/nowhere"],
+     "/tokens", "/password", "/login", "/nowhere"],
 )  # fmt: skip
 @pytest.mark.parametrize("language", list(Language))
 def test_every_page_is_small_guarded_and_loads_nothing_from_elsewhere(

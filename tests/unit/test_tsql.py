@@ -43,6 +43,7 @@ from app.db import (
     source,
     tables,
     tallies,
+    tokens,
     users,
 )
 from app.db.attempt_log import SqlAttemptLog
@@ -58,6 +59,7 @@ from app.db.refusals import SqlRefusals
 from app.db.replays import SqlReplays
 from app.db.source import SqlSource, create_source_tables
 from app.db.tallies import SqlTallies
+from app.db.tokens import SqlTokens
 from app.db.users import SqlUsers
 from app.documents import ALL_KINDS, PHIEU_NHAP, SOURCE, DocumentKind
 from app.domain.decide import Decision
@@ -69,6 +71,7 @@ from app.domain.outcomes import Accepted, Rejected
 from app.domain.reconciliation import Fate
 from app.domain.replays import Pace, ReplayState
 from app.domain.states import CLOSED, OPERATOR_RETRY, RESOLVE_ACCEPTED, SOURCE_STATUS, State
+from app.domain.tokens import ApiToken
 from app.domain.users import Role
 from app.wiring import Gateway
 
@@ -80,6 +83,7 @@ MODULES: dict[type, ModuleType] = {
     SqlExamination: examine_sql,
     SqlAudit: audit,
     SqlUsers: users,
+    SqlTokens: tokens,
     SqlListing: listing,
     SqlReconciliation: reconciliation,
     SqlRefusals: refusals,
@@ -186,6 +190,7 @@ class Exercise:
         self.keep_log()
         self.break_circuits()
         self.let_in()
+        self.let_programs_in()
         self.examine()
 
     def examine(self) -> None:
@@ -407,6 +412,18 @@ class Exercise:
         assert self.call(them, "spend_link", "login").name == "minh"
         assert [each.name for each in self.call(them, "all")] == ["lan", "minh"]
         assert self.call(them, "get", "lan").role is Role.ADMIN
+
+    def let_programs_in(self) -> None:
+        kept, now = SqlTokens(self.gateway.engine, self.clock), self.clock.now()
+        token = ApiToken("1a2b3c4d", "lan", Role.VIEWER, "báo cáo đêm", now, self.later, None, None)
+        assert self.call(kept, "add", token, "f" * 64, who="lan")
+        assert not self.call(kept, "add", token, "f" * 64, who="lan")
+        self.call(kept, "note_use", token.prefix, unless_since=now)
+        assert self.call(kept, "revoke", token.prefix, who="lan")
+        assert not self.call(kept, "revoke", token.prefix, who="lan")
+        (found,) = self.call(kept, "all")
+        assert (found.last_used_at, found.revoked_at) == (now, now)
+        assert self.call(kept, "get", token.prefix)[1].name == "lan"
 
     def keep_secret(self, name: str) -> None:
         with self.gateway.engine.begin() as connection:

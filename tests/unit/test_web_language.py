@@ -14,7 +14,15 @@ from app.web.language import LOCALE, chosen, translations
 
 ROOT = Path(__file__).parents[2]
 KEYWORDS: dict[str, Any] = {"_": None, "N_": None, "gettext": None, "say": None, "InputError": None}
-BELOW = ("domain/users.py", "services/access.py", "services/bulk.py", "services/cursor.py", "db/replays.py")
+BELOW = (
+    "domain/users.py",
+    "domain/tokens.py",
+    "services/access.py",
+    "services/tokens.py",
+    "services/bulk.py",
+    "services/cursor.py",
+    "db/replays.py",
+)
 PYTHON = [*(ROOT / "app/web").rglob("*.py"), *(ROOT / "app" / each for each in BELOW)]
 TEMPLATES = sorted((ROOT / "app/web/templates").rglob("*.html"))
 

@@ -1,6 +1,18 @@
 """The areas of the console, in the order of the navigation."""
 
-from app.web.pages import audit, deliveries, document, health, login, overview, reconciliation, refusals, replays, users
+from app.web.pages import (
+    audit,
+    deliveries,
+    document,
+    health,
+    login,
+    overview,
+    reconciliation,
+    refusals,
+    replays,
+    tokens,
+    users,
+)
 
 AREAS = (
     overview.AREA,
@@ -11,6 +23,7 @@ AREAS = (
     reconciliation.AREA,
     audit.AREA,
     users.AREA,
+    tokens.AREA,
     login.AREA,
     health.AREA,
 )

@@ -1,13 +1,12 @@
 """All deliveries: found by what is known of them, paged, and taken along as CSV or XLSX. The filter is the address."""
 
-from collections.abc import Iterator
 from datetime import date
 from tempfile import TemporaryFile
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from app.core.clock import local
@@ -20,6 +19,7 @@ from app.domain.states import State
 from app.domain.users import Role
 from app.services.export import delivery_export
 from app.web.area import Area
+from app.web.files import CSV, XLSX, attachment, pieces
 from app.web.language import N_
 from app.web.page import Page, requires
 
@@ -27,14 +27,12 @@ router = APIRouter()
 AREA = Area(router, path="/deliveries", label=N_("Deliveries"))
 
 PAGE_SIZE = 36
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 SORTS = {
     Sort.CHANGED: N_("last changed first"),
     Sort.DUE: N_("longest due first"),
     Sort.DATE: N_("latest document date first"),
     Sort.CODE: N_("by code"),
 }
-_CHUNK = 64 * 1024
 
 
 class Asked(BaseModel):
@@ -104,7 +102,7 @@ def deliveries(asked: Given, page: Page = requires(Role.VIEWER)) -> Response:
 def as_csv(asked: Given, page: Page = requires(Role.VIEWER)) -> Response:
     """All of the list as CSV, piece by piece."""
     found = page.console.gateway.lists.each_delivery(asked.filter(), asked.order())
-    return _file(page, delivery_export(page.language).csv(found), "csv", "text/csv; charset=utf-8")
+    return attachment(delivery_export(page.language).csv(found), _name(page, "csv"), CSV)
 
 
 @router.get("/deliveries.xlsx")
@@ -113,8 +111,7 @@ def as_xlsx(asked: Given, page: Page = requires(Role.VIEWER)) -> Response:
     found = page.console.gateway.lists.each_delivery(asked.filter(), asked.order())
     file = TemporaryFile()  # noqa: SIM115  closed when it has been sent
     delivery_export(page.language).xlsx(found, file)
-    file.seek(0)
-    return _file(page, _pieces(file), "xlsx", XLSX)
+    return attachment(pieces(file), _name(page, "xlsx"), XLSX)
 
 
 def _rows(page: Page, asked: Asked, wanted: Filter) -> Rows[Delivery]:
@@ -136,17 +133,8 @@ def _show(page: Page, asked: Asked, wanted: Filter, rows: Rows[Delivery], status
     )  # fmt: skip
 
 
-def _file(page: Page, pieces: Iterator[bytes], ending: str, media_type: str) -> Response:
-    name = f"hermes-{local(page.now):%Y%m%d-%H%M}.{ending}"
-    return StreamingResponse(
-        pieces, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_CHUNK):
-            yield piece
+def _name(page: Page, ending: str) -> str:
+    return f"hermes-{local(page.now):%Y%m%d-%H%M}.{ending}"
 
 
 def _day(written: str) -> date | None:

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
-from app.domain.decide import UnknownPolicy
 from app.domain.states import State
 from app.domain.users import Role
-from app.services.attention import Need, concerns
+from app.services.attention import Need
 from app.services.health import Status
 from app.web.area import Area
 from app.web.language import N_
@@ -48,13 +47,6 @@ def resume(
 
 def _figures(page: Page) -> dict[str, Any]:
     status: Status = page.console.status.get()
-    settings = page.console.gateway.settings
-    found = concerns(
-        status,
-        page.now,
-        scan_interval_seconds=settings.scan_interval_seconds,
-        holds_unknown=settings.unknown_outcome_policy is UnknownPolicy.HOLD,
-    )
     totals = {state: sum(each.states.get(state, 0) for each in status.kinds) for state in STATES}
     tallies = page.console.tallies.get()
     last_day, last_week = plots(tallies, page.now)
@@ -68,7 +60,7 @@ def _figures(page: Page) -> dict[str, Any]:
         "states": STATES,
         "totals": totals,
         "to_send": sum(each.to_send for each in status.kinds),
-        "concerns": found,
+        "concerns": page.console.concerns(status, page.now),
         "first_calm": Need.UNKNOWN_HELD,
         "Need": Need,
         "State": State,

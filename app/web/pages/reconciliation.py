@@ -1,24 +1,25 @@
 """Đối soát: did everything of a period arrive? Per day, facility and kind, down to the codes, and as a workbook."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from tempfile import TemporaryFile
-from typing import IO, Annotated
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from app.core.clock import local
 from app.documents import ALL_KINDS, KINDS, DocumentKind
 from app.domain.errors import InputError
-from app.domain.reconciliation import DayBalance, Fate, total
+from app.domain.reconciliation import DayBalance, Fate, latest_first, total
 from app.domain.users import Role
 from app.services.export import balance_export
 from app.services.reconcile import LONGEST_DAYS
 from app.web.area import Area
 from app.web.asked import day_of, kind_of
+from app.web.files import XLSX, attachment, pieces
 from app.web.language import N_
 from app.web.page import Page, requires
 
@@ -29,8 +30,6 @@ USUAL_DAYS = 7
 ROWS = 50
 CODES = 100
 UNDATED = "undated"
-WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_PIECE = 64 * 1024
 
 Day = Annotated[str, Query(max_length=10)]
 Name = Annotated[str, Query(max_length=50)]
@@ -63,7 +62,7 @@ def reconciliation(
     """The figures of a period, the last seven days unless others are named."""
     period = _period(page, date_from, date_to, facility, kind, open_only)
     found = _balances(page, period)
-    rows = [each for each in found if not (open_only and each.settled and not each.gone)]
+    rows = [each for each in found if each.is_open or not open_only]
     if skip and skip >= len(rows):
         raise InputError("The address names no place in this list.")
     end = skip + ROWS
@@ -93,14 +92,8 @@ def workbook(
     period = _period(page, date_from, date_to, facility, kind, open_only)
     found = _balances(page, period)
     file = TemporaryFile()  # noqa: SIM115  closed when it is sent
-    balance_export(page.language).xlsx(
-        (each for each in found if not (open_only and each.settled and not each.gone)), file
-    )
-    name = f"doi-soat_{period.first}_{period.last}.xlsx"
-    file.seek(0)
-    return StreamingResponse(
-        _pieces(file), media_type=WORKBOOK, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    balance_export(page.language).xlsx((each for each in found if each.is_open or not open_only), file)
+    return attachment(pieces(file), f"doi-soat_{period.first}_{period.last}.xlsx", XLSX)
 
 
 @router.get("/reconciliation/{kind}/{day}/{fate}")
@@ -139,11 +132,8 @@ def _period(page: Page, date_from: str, date_to: str, facility: str, kind: str, 
 
 
 def _balances(page: Page, period: Period) -> list[DayBalance]:
-    """The latest day first; what has no day stands at the end."""
     service = page.console.gateway.reconcile
-    found = service.balances(period.kinds, period.first, period.last, period.facility or None)
-    order = {name: place for place, name in enumerate(KINDS)}
-    return sorted(found, key=lambda each: (-(each.day or date.min).toordinal(), each.facility, order[each.kind]))
+    return latest_first(service.balances(period.kinds, period.first, period.last, period.facility or None), list(KINDS))
 
 
 def _behind(balance: DayBalance, fate: Fate) -> str:
@@ -155,9 +145,3 @@ def _fate(text: str) -> Fate:
     if text not in set(Fate):
         raise InputError("There is no such figure in a reconciliation.")
     return Fate(text)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
