@@ -21,10 +21,14 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """The browser, for the length of the block."""
+def chromium(language: str = "vi") -> Iterator[Browser]:
+    """The browser, for the length of the block. In `language` it writes what is its own, such as fields for days."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--font-render-hinting=none"])
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(),
+            args=["--font-render-hinting=none", f"--lang={language}"],
+            env={**os.environ, "LANGUAGE": language},
+        )
         yield browser
         browser.close()
 

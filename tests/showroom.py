@@ -35,7 +35,7 @@ from simulator.process import SimulatorHandle, running_simulator
 from tests.clocks import SettableClock
 
 PASSWORD = "một mật khẩu dài"
-NOW = datetime(2026, 11, 20, 15, 40, tzinfo=VIETNAM)
+NOW = datetime(2026, 11, 20, 15, 20, tzinfo=VIETNAM)
 DAYS = 8
 OPENING_HOURS = range(7, 22)
 CLOSED_ACCOUNT = "HP-LC-231"
@@ -92,8 +92,9 @@ class _Week:
             await self._deliver()
         self._set_time(NOW - timedelta(minutes=5))
         self._people_act()
-        self._set_time(NOW - timedelta(minutes=3))
-        await self._deliver()
+        for minutes in (4, 3, 2):
+            self._set_time(NOW - timedelta(minutes=minutes))
+            await self._deliver()
         self._set_time(NOW)
         self._leave_some_behind()
         with writing(gateway.engine) as connection:  # what a machine's speed would make differ
@@ -131,7 +132,7 @@ class _Week:
         gateway = self._gateway
         listed = [each for each in gateway.refusals.groups().groups if "danh mục" in each.message]
         gateway.replays.create(
-            INCIDENT, Selection(cause=listed[0].cause), Pace(per_minute=3), who="minh", why="Đối tác đã thêm thuốc"
+            INCIDENT, Selection(cause=listed[0].cause), Pace(per_minute=2), who="minh", why="Đối tác đã thêm thuốc"
         )
         parked = gateway.ledger.page(Selection(state=State.WAITING), ("", ""), 1)[0]
         gateway.replay.run(
@@ -162,9 +163,9 @@ def _arrivals(per_kind: int) -> Arrivals:
     for kind in ALL_KINDS:
         for each in generate(kind.name, per_kind, seed=11, today=NOW.date()):
             day = _day(each.header[kind.code_column])
-            hour = datetime(day.year, day.month, day.day, rng.choice(OPENING_HOURS), 12, tzinfo=VIETNAM)
+            hour = datetime(day.year, day.month, day.day, rng.choice(OPENING_HOURS), 13, tzinfo=VIETNAM)
             if day >= first:
-                found[min(hour, NOW - timedelta(minutes=28))].append((kind, each))
+                found[min(hour, NOW - timedelta(minutes=7))].append((kind, each))
     return found
 
 
