@@ -6,7 +6,7 @@ DOCUMENTS ?= 600
 FAULTS ?= none
 ROUNDS ?= 20
 
-.PHONY: help setup setup-dev demo run test chaos bench check fmt lint types imports containers workflows lock clean
+.PHONY: help setup setup-dev demo run test chaos bench screenshots check fmt lint types imports containers workflows lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ chaos: setup-dev ## Kill, cut, freeze and flush everything, and compare the book
 bench: setup-dev ## Measure speed, as ratios within one run (BENCH="--quick", see --help)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+screenshots: setup-dev ## Take the documents' pictures of the console anew (needs a Chromium; on Debian also chromium-l10n)
+	@$(BIN)/python -m tests.screenshots
 
 check: lint types imports containers workflows ## Everything that can be checked without running it
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ from app.db.migrate import upgrade
 from app.db.source import create_source_tables
 from app.wiring import Gateway
 from tests.databases import DATABASES, MSSQL_URL, MssqlDatabase, SqliteDatabase
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +64,14 @@ def make_gateway(database_url: str) -> Iterator[Callable[..., Gateway]]:
     yield make
     for gateway in made:
         gateway.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """A browser without a window. Of a module, not of the run: while it is open, this thread's event loop is its."""
+    from tests import browser
+
+    if browser.find_chromium() is None:
+        pytest.skip(browser.MISSING)
+    with browser.chromium() as opened:
+        yield opened

@@ -1,13 +1,19 @@
 """Addresses of pages that other pages link to."""
 
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 
+STEPS = (".", "..")
+"""Codes that browsers would take for steps along the path, however they are quoted."""
 
-def document_path(kind: str, code: str) -> str:
+
+def document_path(kind: str, code: str, **query: str) -> str:
     """The page of one document. A slash of its code is no slash of the address: browsers would resolve `..` there."""
-    return f"/deliveries/{quote(kind, safe='')}/{quote(code, safe='')}"
+    path, asked = f"/deliveries/{quote(kind, safe='')}/{quote(code, safe='')}", query
+    if code in STEPS:
+        path, asked = f"/deliveries/{quote(kind, safe='')}/", {"dots": code, **query}
+    return f"{path}?{urlencode(asked)}" if asked else path
 
 
 def asked_path(request: Request) -> str:

@@ -336,7 +336,7 @@ def test_a_reconciliation_is_narrowed_by_period_facility_kind_and_what_is_missin
 def test_behind_every_figure_stand_its_documents(books: Bench, browse: Callable[[str], Browser]) -> None:
     browser = browse("viewer")
     page = browser.get("/reconciliation?date_from=2026-03-07").text
-    links = {unescape(link) for link in re.findall(r'<td class="\w+"><a href="([^"]+)"', page)}
+    links = {unescape(link) for link in re.findall(r'<td class="\w+" data-label="[^"]+"><a href="([^"]+)"', page)}
     found = {link: set(re.findall(r"PN-[A-Z]+(?=<)", browser.get(link).text)) for link in links}
     day = "/reconciliation/phieu_nhap/2026-03-14"
     assert found == {

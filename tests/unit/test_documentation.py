@@ -148,6 +148,14 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: str) -> None:
         assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
 
 
+def test_every_picture_is_there_shown_somewhere_and_small() -> None:
+    shown = {name for page in PAGES for name in re.findall(r"images/([\w.-]+\.png)", read(page))}
+    pictures = {file.name: file for file in (ROOT / "docs/images").iterdir()}
+    assert set(pictures) == shown
+    assert max(file.stat().st_size for file in pictures.values()) < 120_000
+    assert sum(file.stat().st_size for file in pictures.values()) < 1_000_000
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/") and page != "docs/README.md"])
 def test_the_index_leads_to_every_page(page: str) -> None:
     assert f"({page.removeprefix('docs/')})" in read("docs/README.md")

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Path
+from fastapi import APIRouter, Form, Path, Query
 from fastapi.responses import Response
 
 from app.documents import KINDS, DocumentKind, column_label
@@ -38,12 +39,15 @@ ROOM = 24_000
 """Bytes for what others wrote: with assets and all else, a page stays below 100 kB."""
 
 LONGEST_BODY = 5_000
+UNDER_WAY = (State.QUEUED, State.SENDING)
+REFRESH_SECONDS = 3
 MOST_ATTEMPTS = 20
 MOST_ENTRIES = 10
 LONGEST_NATIONAL_CODE = 250
 
 Kind = Annotated[str, Path(pattern=f"^({'|'.join(KINDS)})$")]
 Code = Annotated[str, Path(max_length=200)]
+Dots = Annotated[str, Query(max_length=2)]
 Text = Annotated[str, Form(max_length=1000)]
 
 
@@ -76,7 +80,7 @@ DEEDS: Mapping[str, Deed] = {
         N_("Send now…"),
         N_("Send this document now?"),
         N_("It is read from the source as it is then, and sent at once with a fresh set of tries."),
-        N_("It will be sent at once. This page shows the outcome when it is opened anew."),
+        N_("It will be sent at once. This page shows the outcome as soon as it is known."),
         _run(Action.RETRY),
     ),
     "retry": Deed(
@@ -84,7 +88,7 @@ DEEDS: Mapping[str, Deed] = {
         N_("Build again and send…"),
         N_("Build this document again and send it now?"),
         N_("It is read from the source as it is then, and sent at once with a fresh set of tries."),
-        N_("It will be sent at once. This page shows the outcome when it is opened anew."),
+        N_("It will be sent at once. This page shows the outcome as soon as it is known."),
         _run(Action.RETRY),
     ),
     "accepted": Deed(
@@ -100,7 +104,7 @@ DEEDS: Mapping[str, Deed] = {
         N_("Send again…"),
         N_("Send this document again, though it may have arrived?"),
         N_("It is sent at once under the same key, by which the partner can recognise it."),
-        N_("It will be sent at once. This page shows the outcome when it is opened anew."),
+        N_("It will be sent at once. This page shows the outcome as soon as it is known."),
         _resolve(Verdict.RESEND),
     ),
     "reject": Deed(
@@ -116,7 +120,7 @@ DEEDS: Mapping[str, Deed] = {
         N_("Send once more…"),
         N_("Send this document once more, although the partner accepted it?"),
         N_("The partner gets it a second time, under a new key. Do this only when the partner lost it or asks for it."),
-        N_("It will be sent at once. This page shows the outcome when it is opened anew."),
+        N_("It will be sent at once. This page shows the outcome as soon as it is known."),
         _run(Action.RETRY, State.ACCEPTED),
     ),
     "park": Deed(
@@ -143,19 +147,21 @@ NEXT = {
 
 
 @router.get("/deliveries/{kind}/{code:path}")
-def document(kind: Kind, code: Code, done: str = "", page: Page = requires(Role.VIEWER)) -> Response:
+def document(
+    kind: Kind, code: Code, dots: Dots = "", done: str = "", page: Page = requires(Role.VIEWER)
+) -> Response:  # fmt: skip
     """The page."""
     told = NOTHING_DONE if done == "nothing" else DEEDS[done].done if done in DEEDS else ""
-    return _show(page, KINDS[kind], code, told=page.say(told) if told else "")
+    return _show(page, KINDS[kind], code or dots, told=page.say(told) if told else "")
 
 
 @router.post("/deliveries/{kind}/{code:path}")
 def act(
     kind: Kind, code: Code, do: Annotated[str, Form(max_length=20)], why: Text = "", national_code: Text = "",
-    sure: Annotated[str, Form(max_length=3)] = "", page: Page = requires(Role.OPERATOR),
+    sure: Annotated[str, Form(max_length=3)] = "", dots: Dots = "", page: Page = requires(Role.OPERATOR),
 ) -> Response:  # fmt: skip
     """Do something about it: asked for with a reason, confirmed, audited. Or show persons' names, once."""
-    which, why, national_code = KINDS[kind], why.strip(), national_code.strip()
+    which, code, why, national_code = KINDS[kind], code or dots, why.strip(), national_code.strip()
     known = page.console.gateway.ledger.get(which, code)
     if known is None:
         return _show(page, which, code)
@@ -169,7 +175,7 @@ def act(
     said = {"who": page.user.name, "why": why} | ({"national_code": national_code} if do == "accepted" else {})
     done = DEEDS[do].carry_out(page.console.gateway.replay, which, known.code, said)
     page.console.status.forget()
-    return page.redirect(f"{document_path(kind, known.code)}?done={do if done else 'nothing'}")
+    return page.redirect(document_path(kind, known.code, done=do if done else "nothing"))
 
 
 def _fault(do: str, why: str, national_code: str) -> str:
@@ -201,6 +207,7 @@ def _show(
         "document.html", status, **_View(page, kind, story).values(), told=told, fault=fault, names=names,
         next_step=NEXT[story.next_step], personal=bool(kind.personal_columns),
         deeds={do: deed for do, deed in DEEDS.items() if state in deed.sources},
+        under_way=state in UNDER_WAY, refresh_seconds=REFRESH_SECONDS,
         may_act=page.user.role.includes(Role.OPERATOR),
         audit_path=f"/audit?{urlencode({'kind': kind.name, 'code': story.delivery.code})}",
     )  # fmt: skip
@@ -212,6 +219,7 @@ class _View:
     def __init__(self, page: Page, kind: DocumentKind, story: Detail) -> None:
         self._space = Space(ROOM)
         self._value: Callable[[Any], str] = filters(page.language)["value"]
+        self._number: Callable[[int], str] = filters(page.language)["number"]
         self._language = page.language
         self._kind = kind
         self._story = story
@@ -229,7 +237,7 @@ class _View:
         header = [(cell.label, self._cell(cell), self._is_wrong(None, cell)) for cell in story.header if _tells(cell)]
         columns = self._columns()
         lines = [
-            [(self._cell(cells[name]), self._is_wrong(number, cells[name])) for name in columns]
+            {name: (self._cell(cells[name], number), self._is_wrong(number, cells[name])) for name in columns}
             for number, cells in self._space.rows(self._numbered(), 60 + 10 * len(columns))
         ]
         audit = [
@@ -241,7 +249,8 @@ class _View:
             "more_faults": len(now) - len(faults), "attempts": attempts,
             "more_attempts": len(story.attempts) - len(attempts), "changes": changes, "header": header,
             "more_changes": len(story.difference.differences) - len(changes) if story.difference else 0,
-            "lines": lines, "more_lines": len(story.lines) - len(lines), "columns": columns, "entries": audit[::-1],
+            "lines": lines, "more_lines": len(story.lines) - len(lines), "columns": columns, "amounts": self._amounts(),
+            "entries": audit[::-1],
         }  # fmt: skip
 
     def _attempts(self) -> Iterator[tuple[Attempt, str, Cut | None, Cut | None]]:
@@ -268,11 +277,16 @@ class _View:
     def _changes(self) -> Iterator[tuple[int | None, str, str, str]]:
         if self._story.difference is not None:
             for each in self._space.rows(self._story.difference.differences[:50], 120):
-                sent, now = (self._space.word(self._value(side)) for side in (each.sent, each.now))
+                sent, now = (self._space.word(self._shown(side, each.line)) for side in (each.sent, each.now))
                 yield each.line, each.label, sent, now
 
-    def _cell(self, cell: Cell) -> str:
-        return self._space.word(self._value(cell.value))
+    def _cell(self, cell: Cell, line: int | None = None) -> str:
+        return self._space.word(self._shown(cell.value, line))
+
+    def _shown(self, value: Any, line: int | None) -> str:
+        """Whole numbers of a line count something; those of the header are codes."""
+        counts = line is not None and isinstance(value, int)
+        return self._number(value) if counts else self._value(value)
 
     def _is_wrong(self, line: int | None, cell: Cell) -> bool:
         return any(each.line == line and each.field == cell.column for each in self._story.faults)
@@ -284,6 +298,12 @@ class _View:
             for line in self._story.lines
             for cell in line
             if _tells(cell) and cell.column != self._kind.code_column
+        }
+
+    def _amounts(self) -> set[str]:
+        """The columns of quantities and amounts."""
+        return {
+            cell.column for line in self._story.lines for cell in line if isinstance(cell.value, int | float | Decimal)
         }
 
     def _numbered(self) -> Iterator[tuple[int, dict[str, Cell]]]:
