@@ -208,7 +208,7 @@ CHECK_TEXTS: dict[str, tuple[str, str]] = {
     "found_writes": ("{tables}: ghi được (đã thử và hoàn tác)", "{tables}: can be written (tried and rolled back)"),
     "found_write_denied": ("không có quyền ghi vào {table} ({detail})", "no right to write to {table} ({detail})"),
     "remedy_write_denied": (
-        "Nhờ DBA chạy các lệnh GRANT trong docs/howto/use-sql-server.md cho user của Hermes.",
+        "Nhờ DBA chạy các lệnh GRANT trong docs/howto/use-sql-server.vi.md cho user của Hermes.",
         "Have a DBA run the GRANTs of docs/howto/use-sql-server.md for Hermes' user.",
     ),
     "found_write_readonly": (
@@ -224,7 +224,7 @@ CHECK_TEXTS: dict[str, tuple[str, str]] = {
         "{table} is a view that cannot be written to ({detail})",
     ),
     "remedy_write_view": (
-        "Thêm trigger INSTEAD OF UPDATE cho view, như trong docs/howto/fit-your-schema.md.",
+        "Thêm trigger INSTEAD OF UPDATE cho view, như trong docs/howto/fit-your-schema.vi.md.",
         "Give the view an INSTEAD OF UPDATE trigger, as in docs/howto/fit-your-schema.md.",
     ),
     "found_write_lost": (
@@ -300,7 +300,7 @@ CHECK_TEXTS: dict[str, tuple[str, str]] = {
         "the Redis ACL user may not do: {commands}",
     ),
     "remedy_redis_commands": (
-        "Cấp quyền như trong docs/howto/use-redis.md.",
+        "Cấp quyền như trong docs/howto/use-redis.vi.md.",
         "Grant what docs/howto/use-redis.md lists.",
     ),
     "found_redis_replica": ("đây là bản sao Redis chỉ đọc", "this Redis is a replica that cannot be written to"),

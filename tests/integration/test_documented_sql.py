@@ -164,7 +164,7 @@ def test_the_worked_example_of_views_does_on_sql_server_what_the_page_says(
     example = next(block for block in blocks("fit-your-schema.md") if "CREATE SCHEMA" in block)
     run(database, re.sub(r"(?<=USER )hermes\b|(?<=LOGIN )hermes\b|(?<=TO )hermes(?=;)", name, example))
     # By the DBA, in the user's schema: a script names none.
-    run(database, re.sub(r"\b(TABLE|ON|INTO) (hermes_)", r"\1 hermes.\2", ledger_script("mssql")))
+    run(database, re.sub(r"\b(TABLE|ON|INTO|UPDATE) (hermes_)", r"\1 hermes.\2", ledger_script("mssql")))
     gateway = Gateway(load_settings(source_database_url=as_login(database, name, password)))
     require_current(gateway.engine)
     try:
