@@ -512,11 +512,14 @@ class SqlLedger:
 
     @patiently
     def status(self, kind: DocumentKind) -> KindStatus:
-        """Counts per state, source rows not yet taken up, the oldest due and the last scan."""
+        """Counts per state, source rows not yet taken up, the oldest due of facilities that are not paused, and the
+        last scan."""
         now = self._clock.now()
         mine = delivery.c.kind == kind.name
         counts = select(delivery.c.state, func.count()).where(mine).group_by(delivery.c.state)
-        oldest = select(func.min(delivery.c.due_at)).where(mine, delivery.c.due_at <= now)
+        oldest = select(func.min(delivery.c.due_at)).where(
+            mine, delivery.c.due_at <= now, delivery.c.facility.not_in(_paused(now))
+        )
         unseen = self._undiscovered(kind, asks_for_delivery(kind)).with_only_columns(func.count())
         scanned = select(heartbeat.c.seen_at).where(heartbeat.c.name == scan_heartbeat(kind))
         with reading(self._engine) as connection:
@@ -713,16 +716,19 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return columns.due_at.is_not(None) & or_(columns.due_at <= now, columns.updated_at > now + CLOCK_TOLERANCE)
 
 
+def _paused(now: datetime) -> Select[Any]:
+    """The facilities to which nothing is sent now."""
+    held = or_(holds(circuit.c.open_until, now), holds(circuit.c.probe_until, now))
+    return select(circuit.c.facility).where(circuit.c.facility != PARTNER, held)
+
+
 def _due_in_turn(kind: DocumentKind, now: datetime, limit: int) -> Select[Any]:
     columns = delivery.c
-    paused = select(circuit.c.facility).where(
-        circuit.c.facility != PARTNER, or_(holds(circuit.c.open_until, now), holds(circuit.c.probe_until, now))
-    )
     turn = func.row_number().over(partition_by=columns.facility, order_by=(columns.due_at, columns.code))
     due = (
         select(columns.code, columns.deaths, columns.due_at, turn.label("turn"))
         .where(columns.kind == kind.name, _is_due(now), columns.state.in_(OFFER.sources))
-        .where(columns.facility.not_in(paused))
+        .where(columns.facility.not_in(_paused(now)))
         .subquery()
     )
     return select(due.c.code, due.c.deaths).order_by(due.c.turn, due.c.due_at, due.c.code).limit(limit)

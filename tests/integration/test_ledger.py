@@ -518,7 +518,9 @@ def test_a_paused_facility_is_passed_over_until_its_pause_ends_and_no_other_is(
     circuits.open("CS01", until=bench.clock.now() + LATER, reason="sai mật khẩu", level=0)
 
     assert bench.offer(kind) == ["FREE"]
+    assert bench.ledger.status(kind).oldest_due_at is None  # nobody is late
     bench.clock.forward(hours=1)
+    assert bench.ledger.status(kind).oldest_due_at is not None
     assert "PAUSED" in bench.offer(kind)
 
 

@@ -169,7 +169,9 @@ class KindStatus(Shape):
     to_send: int = Field(description="Source rows that ask for delivery and were not taken up yet.")
     states: dict[State, int] = Field(description="Deliveries in each state.")
     accepted_today: int = Field(description="Accepted on this day of Viet Nam's calendar.")
-    oldest_due_at: Moment | None = Field(description="Since when the oldest is due; null: nothing is.")
+    oldest_due_at: Moment | None = Field(
+        description="Since when the oldest is due, paused facilities aside; null: nothing is."
+    )
     last_scan_at: Moment | None = Field(description="The last scan that reached its end.")
 
 
