@@ -72,6 +72,7 @@ def status(as_json: AsJson = False) -> None:
         table.add_row(text(f"state_{state}"), *(str(each.states.get(state, 0)) for each in found.kinds))
     table.add_row(text("oldest_due"), *(_age_or(each.oldest_due_at, "none_due") for each in found.kinds))
     table.add_row(text("last_scan"), *(_age_or(each.last_scan_at, "never") for each in found.kinds))
+    table.add_row(text("workers"), *(str(each.workers) for each in found.kinds))
     console.print(table)
     for circuit in found.circuits:
         say(circuit_line(circuit), style="yellow")
@@ -156,6 +157,7 @@ def _status_json(status: KindStatus) -> dict[str, Any]:
         "states": {state.value: status.states.get(state, 0) for state in State},
         "oldest_due_at": status.oldest_due_at,
         "last_scan_at": status.last_scan_at,
+        "workers": status.workers,
     }
 
 

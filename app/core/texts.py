@@ -87,6 +87,7 @@ _CATALOGUE: dict[str, tuple[str, str]] = {
     "to_send": ("chưa đưa vào", "to send"),
     "oldest_due": ("Đến hạn cũ nhất", "Oldest due"),
     "last_scan": ("Lần quét cuối", "Last scan"),
+    "workers": ("Worker đang chạy", "Workers running"),
     "never": ("chưa lần nào", "never"),
     "none_due": ("không có", "none"),
     "unshipped": ("{count} dòng nhật ký chưa chuyển sang MongoDB", "{count} log rows not yet in MongoDB"),

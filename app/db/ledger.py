@@ -82,7 +82,11 @@ log = structlog.get_logger(__name__)
 
 DISCOVERY_PAGE = 1000
 CLOCK_TOLERANCE = timedelta(minutes=5)
+SEEN_LATELY = timedelta(minutes=2)
+"""A worker that did not show itself for so long is taken for gone."""
+
 _LONGEST_CODE = 50
+_LONGEST_NAME = 100
 _LONGEST_NOTE = 4000
 _DISCOVERY_TRIES = 5
 _LATE = "late"
@@ -236,6 +240,10 @@ class SqlLedger:
             seen = connection.execute(update(heartbeat).where(heartbeat.c.name == name).values(seen_at=now))
             if not seen.rowcount:
                 connection.execute(insert(heartbeat).values(name=name, seen_at=now))
+
+    def note_worker(self, kind: DocumentKind, node: str) -> None:
+        """Note that a process which sends this kind lives; `node` is its name among all of them."""
+        self.beat(cut(f"{_worker_heartbeat(kind)}{node}", _LONGEST_NAME))
 
     # ---- deliver ----------------------------------------------------------------------------------------
 
@@ -512,8 +520,8 @@ class SqlLedger:
 
     @patiently
     def status(self, kind: DocumentKind) -> KindStatus:
-        """Counts per state, source rows not yet taken up, the oldest due of facilities that are not paused, and the
-        last scan."""
+        """Counts per state, source rows not yet taken up, the oldest due of facilities that are not paused, the last
+        scan, and how many workers were seen lately."""
         now = self._clock.now()
         mine = delivery.c.kind == kind.name
         counts = select(delivery.c.state, func.count()).where(mine).group_by(delivery.c.state)
@@ -522,6 +530,10 @@ class SqlLedger:
         )
         unseen = self._undiscovered(kind, asks_for_delivery(kind)).with_only_columns(func.count())
         scanned = select(heartbeat.c.seen_at).where(heartbeat.c.name == scan_heartbeat(kind))
+        workers = select(func.count()).where(
+            heartbeat.c.name.startswith(_worker_heartbeat(kind), autoescape=True),
+            heartbeat.c.seen_at > now - SEEN_LATELY,
+        )
         with reading(self._engine) as connection:
             return KindStatus(
                 kind=kind.name,
@@ -529,6 +541,7 @@ class SqlLedger:
                 to_send=connection.scalar(unseen) or 0,
                 oldest_due_at=connection.scalar(oldest),
                 last_scan_at=connection.scalar(scanned),
+                workers=connection.scalar(workers) or 0,
             )
 
     @patiently
@@ -694,6 +707,10 @@ def moved(
 def scan_heartbeat(kind: DocumentKind) -> str:
     """The name under which a kind's scans are noted."""
     return f"scan:{kind.name}"
+
+
+def _worker_heartbeat(kind: DocumentKind) -> str:
+    return f"worker:{kind.name}:"
 
 
 def requeued(now: datetime) -> dict[str, Any]:

@@ -159,7 +159,7 @@ audit = Table(
 heartbeat = Table(
     "hermes_heartbeat",
     LEDGER,
-    # What lives, for instance "scan:phieu_nhap".
+    # What lives, for instance "scan:phieu_nhap" or "worker:hoa_don:celery@host".
     _code("name", 100, primary_key=True),
     Column("seen_at", UtcDateTime, nullable=False),
 )

@@ -116,13 +116,15 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class KindStatus:
-    """How one kind stands. `to_send` counts source rows that ask for delivery and are not in the ledger yet."""
+    """How one kind stands. `to_send` counts source rows that ask for delivery and are not in the ledger yet, `workers`
+    the processes that send this kind and were seen in the last two minutes."""
 
     kind: str
     states: dict[State, int]
     to_send: int
     oldest_due_at: datetime | None
     last_scan_at: datetime | None
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)

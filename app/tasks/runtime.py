@@ -21,6 +21,7 @@ from app.documents import ALL_KINDS
 from app.domain.errors import ConfigError, HermesError
 from app.main import celery_app
 from app.tasks import forgiving_qos, quiet_workers, strange_messages
+from app.tasks.presence import Presence
 from app.wiring import Gateway, process_gateway
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Runtime:
 
 
 _runtime: Runtime | None = None
+_presence: Presence | None = None
 _opening = threading.Lock()
 
 
@@ -128,6 +130,17 @@ def _scan_at_once(sender: Any, **_: Any) -> None:
         entry.last_run_at = datetime(2000, 1, 1, tzinfo=UTC)
 
 
+@signals.worker_ready.connect
+def _show_presence(sender: Any, **_: Any) -> None:
+    """With a Gateway of its own: a pool may fork after this."""
+    global _presence
+    consumed = set(celery_app.amqp.queues.consume_from)
+    kinds = [kind for kind in ALL_KINDS if kind.queue in consumed]
+    if kinds:
+        _presence = Presence(process_gateway(), kinds, sender.hostname)
+        _presence.begin()
+
+
 @signals.worker_shutting_down.connect
 def _stop_on_shutdown(**_: Any) -> None:
     if _runtime is not None:
@@ -136,6 +149,8 @@ def _stop_on_shutdown(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close_on_shutdown(**_: Any) -> None:
+    if _presence is not None:
+        _presence.end()
     close_runtime()
 
 

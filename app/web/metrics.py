@@ -41,14 +41,16 @@ class _Figures(Collector):
         to_send = GaugeMetricFamily("hermes_documents_to_send", "Not yet in the ledger", labels=["kind"])
         due = GaugeMetricFamily("hermes_oldest_due_age_seconds", "How long the oldest is due", labels=["kind"])
         scan = GaugeMetricFamily("hermes_scan_age_seconds", "Time since the last scan", labels=["kind"])
+        workers = GaugeMetricFamily("hermes_workers", "Workers seen within two minutes", labels=["kind"])
         for each in self._status.kinds:
+            workers.add_metric([each.kind], each.workers)
             for state in State:
                 deliveries.add_metric([each.kind, state], each.states.get(state, 0))
             to_send.add_metric([each.kind], each.to_send)
             due.add_metric([each.kind], self._age(each.oldest_due_at) or 0.0)
             if (age := self._age(each.last_scan_at)) is not None:
                 scan.add_metric([each.kind], age)
-        yield from (deliveries, to_send, due, scan)
+        yield from (deliveries, to_send, due, scan, workers)
 
     def _circuits(self) -> Iterator[Metric]:
         paused = {each.facility for each in self._status.circuits if each.is_open(self._now)}

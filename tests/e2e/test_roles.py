@@ -38,6 +38,7 @@ def test_documents_travel_through_separate_processes_and_all_books_agree(
     assert_books_agree(gateway, partner)
     assert partner.totals()["repeats"] == 0
     assert gateway.attempt_log.count() == 300
+    assert [gateway.ledger.status(kind).workers for kind in ALL_KINDS] == [1, 1, 1]
     for kind in ALL_KINDS:
         assert roles.log(kind.queue).count("outcome=accepted") == partner.totals(kind=kind.name)["copies"]
 
@@ -206,6 +207,7 @@ def test_without_a_broker_the_whole_pipeline_runs_in_one_process(
     roles = make_roles(api_base_url=partner.url)
     process: subprocess.Popen[bytes] = roles.start("up", "app", "up")
     assert wait_until_closed(gateway, 90) == {State.ACCEPTED: 90 - defective, State.REJECTED: defective}
+    assert [gateway.ledger.status(kind).workers for kind in ALL_KINDS] == [1, 1, 1]
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0
     assert_books_agree(gateway, partner)

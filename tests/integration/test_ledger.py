@@ -1491,6 +1491,20 @@ def test_status_tells_what_is_due_longest_and_when_the_last_scan_was(bench: Benc
 
 
 @each_kind
+def test_status_counts_the_workers_that_were_seen_lately(bench: Bench, kind: DocumentKind) -> None:
+    assert bench.ledger.status(kind).workers == 0
+    for node in ("a@one", "b@one", "b@one", "a" * 200, "hoa%don_@two"):
+        bench.ledger.note_worker(kind, node)
+    assert [bench.ledger.status(each).workers for each in ALL_KINDS] == [4 if each is kind else 0 for each in ALL_KINDS]
+
+    bench.clock.forward(minutes=1, seconds=59)
+    bench.ledger.note_worker(kind, "b@one")
+    assert bench.ledger.status(kind).workers == 4
+    bench.clock.forward(seconds=2)
+    assert bench.ledger.status(kind).workers == 1
+
+
+@each_kind
 def test_the_next_due_moment_is_that_of_what_is_queued(bench: Bench, kind: DocumentKind) -> None:
     assert bench.ledger.next_due(kind) is None
     bench.bring(kind, "WAITING", State.WAITING)

@@ -230,6 +230,7 @@ class Exercise:
         self.call(self.ledger, "next_due", kind)
         for _ in range(2):
             self.call(self.ledger, "beat", f"scan:{kind.name}")
+            self.call(self.ledger, "note_worker", kind, "celery@host")
 
     def claim(self, kind: DocumentKind) -> None:
         assert len(self.call(self.ledger, "claim", kind, CODES, TOKEN, expires_at=self.later)) == MOST

@@ -33,6 +33,7 @@ def status(caller: Caller = needs(Role.VIEWER)) -> shapes.Status:
             accepted_today=today.get(each.kind, 0),
             oldest_due_at=each.oldest_due_at,
             last_scan_at=each.last_scan_at,
+            workers=each.workers,
         )
         for each in found.kinds
     ]

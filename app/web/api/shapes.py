@@ -173,6 +173,7 @@ class KindStatus(Shape):
         description="Since when the oldest is due, paused facilities aside; null: nothing is."
     )
     last_scan_at: Moment | None = Field(description="The last scan that reached its end.")
+    workers: int = Field(description="Processes that send this kind and were seen within two minutes.")
 
 
 class Concern(Shape):
