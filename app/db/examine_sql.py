@@ -49,7 +49,20 @@ from app.core.tls import full_text, tls_fault
 from app.db.engine import fetch, patiently, reading, trying
 from app.db.migrate import current_version, is_known, latest_version
 from app.db.source import columns_of, is_unicode, line_columns
-from app.db.tables import LEDGER, attempt, audit, circuit, delivery, heartbeat
+from app.db.tables import (
+    LEDGER,
+    UtcDateTime,
+    attempt,
+    circuit,
+    delivery,
+    heartbeat,
+    link,
+    replay,
+    replay_item,
+    tally,
+    token,
+    user,
+)
 from app.documents import ALL_KINDS, DocumentKind
 from app.domain.diagnosis import Finding, failed, met, skipped, warning
 from app.domain.errors import ConfigError, InfrastructureError
@@ -74,6 +87,10 @@ _REFUSED = {
     "write_denied": r"permission was denied|permission denied|\((229|230),",
     "write_busy": r"stayed busy|database is locked|time ?out",
 }
+_CHANGED = {delivery, circuit, heartbeat, user, token, replay, replay_item}
+_CLEARED = {attempt, link, tally}
+"""The tables of the ledger whose rows Hermes also updates, or deletes."""
+
 _databases = table_named("databases", column("database_id"), column("is_read_committed_snapshot_on"), schema="sys")
 
 
@@ -311,41 +328,25 @@ def _write(statements: Sequence[Executable], connection: Connection) -> None:
 
 def _ledger_writes() -> Iterator[tuple[Table, list[Executable]]]:
     """Each table of the ledger, with the kinds of statement that Hermes needs there."""
-    name, key, now = _NOWHERE, str(uuid4()), datetime(2000, 1, 1, tzinfo=UTC)
-    document = {"kind": name, "code": key}
-    of_delivery = {"facility": name, "state": name, "attempts": 0, "revision": 1, "deaths": 0, "uncertain": False}
-    moments = {"first_seen_at": now, "updated_at": now}
-    yield (
-        delivery,
-        [
-            insert(delivery).values({**document, **of_delivery, **moments}),
-            update(delivery).where(delivery.c.code == key).values(attempts=1),
-        ],
-    )
-    of_attempt = {"facility": name, "revision": 1, "attempt": 1, "outcome": name, "duration_ms": 0, "record": "{}"}
-    yield (
-        attempt,
-        [
-            insert(attempt).values({"id": key, **document, **of_attempt, "started_at": now}),
-            delete(attempt).where(attempt.c.id == key),
-        ],
-    )
-    yield (
-        circuit,
-        [
-            insert(circuit).values(facility=key, calls=0, failures=0, level=0),
-            update(circuit).where(circuit.c.facility == key).values(calls=1),
-        ],
-    )
-    act = {"id": key, "operation_id": key, "at": now, "who": name, "action": name, "why": name}
-    yield audit, [insert(audit).values({**act, **document})]
-    yield (
-        heartbeat,
-        [
-            insert(heartbeat).values(name=key, seen_at=now),
-            update(heartbeat).where(heartbeat.c.name == key).values(seen_at=now),
-        ],
-    )
+    for table in LEDGER.sorted_tables:
+        row = {column.name: _sample(column) for column in table.columns if not column.nullable}
+        mine = [column == row[column.name] for column in table.primary_key]
+        statements: list[Executable] = [insert(table).values(row)]
+        if table in _CHANGED:
+            some = next(column.name for column in table.columns if not column.primary_key)
+            statements.append(update(table).where(*mine).values({some: row.get(some)}))
+        if table in _CLEARED:
+            statements.append(delete(table).where(*mine))
+        yield table, statements
+
+
+def _sample(column: Column[Any]) -> Any:
+    """A value that fits, and that no real row has."""
+    if isinstance(column.type, UtcDateTime):
+        return datetime(2000, 1, 1, tzinfo=UTC)
+    if isinstance(column.type, Integer):
+        return 0
+    return False if isinstance(column.type, Boolean) else str(uuid4())[: getattr(column.type, "length", None)]
 
 
 def _named(error: Exception, causes: dict[str, str]) -> str | None:

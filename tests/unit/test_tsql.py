@@ -22,7 +22,21 @@ from uuid import uuid4
 
 import pytest
 import sqlglot
-from sqlalchemy import Engine, Enum, Select, String, Unicode, delete, event, insert, text, update
+from sqlalchemy import (
+    Delete,
+    Engine,
+    Enum,
+    Insert,
+    Select,
+    String,
+    Unicode,
+    Update,
+    delete,
+    event,
+    insert,
+    text,
+    update,
+)
 from sqlalchemy.dialects import mssql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
@@ -669,6 +683,24 @@ def test_the_login_script_grants_what_the_statements_need_and_nothing_more(state
     # An UPDATE or DELETE that says which rows reads them; the ledger's version is read when a process starts.
     needs |= {("SELECT", table): set() for verb, table in needs if verb in {"UPDATE", "DELETE"}}
     assert granted() == needs | {("SELECT", VERSION_TABLE): set()}
+
+
+def test_the_doctor_tries_every_write_that_is_granted_on_the_ledger(
+    exercise: tuple[Exercise, list[Statement]],
+) -> None:
+    engine = exercise[0].gateway.engine
+    tried: set[tuple[str, str]] = set()
+
+    def note(_connection: Any, clause: Any, *_: Any) -> None:
+        if isinstance(clause, Insert | Update | Delete):
+            tried.add((type(clause).__name__.upper(), clause.table.name))
+
+    event.listen(engine, "before_execute", note)
+    (found,) = SqlExamination(lambda: engine).ledger_writes()
+    event.remove(engine, "before_execute", note)
+
+    assert found.verdict is Verdict.MET
+    assert tried == {(verb, table) for verb, table in granted() if verb != "SELECT" and table in tables.LEDGER.tables}
 
 
 # ---- what only SQL Server is asked -----------------------------------------------------------------------
