@@ -6,7 +6,7 @@ SQLite text that is no UTF-8 is read with its broken bytes escaped, so that one 
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -152,10 +152,10 @@ def _connected(engine: Engine) -> Connection:
         raise DatabaseUnavailable(f"The database cannot be reached: {_first_line(error)}") from error
 
 
-def fetch(connection: Connection, statement: Executable) -> Sequence[Row[Any]]:
+def fetch(connection: Connection, statement: Executable, bound: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
     """All rows of a SELECT; broken UTF-8 in SQLite comes back with surrogates instead of an error."""
     try:
-        return connection.execute(statement).all()
+        return connection.execute(statement, bound).all()
     except OperationalError as error:
         if "Could not decode to UTF-8" not in str(error):
             raise
@@ -163,7 +163,7 @@ def fetch(connection: Connection, statement: Executable) -> Sequence[Row[Any]]:
     assert raw is not None  # noqa: S101  we hold an open connection
     raw.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
-        return connection.execute(statement).all()
+        return connection.execute(statement, bound).all()
     finally:
         raw.text_factory = str
 

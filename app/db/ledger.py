@@ -19,7 +19,6 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
-    Unicode,
     Update,
     bindparam,
     case,
@@ -36,10 +35,12 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.clock import Clock
 from app.core.seams import Seam, reached
+from app.db import sending
 from app.db.audit import record
 from app.db.circuits import holds
 from app.db.engine import MOST_PARAMETERS, fetch, patiently, reading, writing
 from app.db.nvarchar import cut, units
+from app.db.sending import only_if
 from app.db.source import (
     ASKING,
     RAW,
@@ -250,30 +251,22 @@ class SqlLedger:
     @patiently
     def claim(self, kind: DocumentKind, codes: Sequence[str], token: str, *, expires_at: datetime) -> list[Claimed]:
         """Claim what is still queued among `codes`; the others are somebody else's or already done (P2)."""
-        values = {
-            "claim_token": token,
-            "sent_at": null(),
-            "due_at": expires_at,
-            "updated_at": self._clock.now(),
-        }
+        bound = {"token": token, "expires_at": expires_at, "now": self._clock.now()}
         with writing(self._engine) as connection:
             for some in _slices(codes):
-                move(connection, kind.name, some, CLAIM, values)
-            return self._claimed(connection, kind, codes, token)
+                connection.execute(sending.claiming(kind), {"codes": some, **bound})
+            return _claimed(connection, kind, codes, token)
 
     @patiently
     def begin_send(self, kind: DocumentKind, codes: Sequence[str], token: str, *, expires_at: datetime) -> set[str]:
         """Note that requests for these go out now, and renew their claims. Returns those whose claim still lives;
         no other may be sent (P2)."""
-        now = self._clock.now()
-        held = self._held(kind, codes, token)
+        these = {"codes": codes, "token": token, "now": self._clock.now()}
         with writing(self._engine) as connection:
-            renewed = connection.execute(
-                update(delivery).where(*held, delivery.c.due_at > now).values(sent_at=now, due_at=expires_at)
-            )
+            renewed = connection.execute(sending.beginning(kind), {"expires_at": expires_at, **these})
             if renewed.rowcount == len(codes):
                 return set(codes)
-            return set(connection.scalars(select(delivery.c.code).where(*held, delivery.c.sent_at == now)))
+            return set(connection.scalars(sending.begun(kind), these))
 
     @patiently
     def release(
@@ -303,7 +296,7 @@ class SqlLedger:
         # Before the transaction: SQLite has one writer, whom others wait for.
         entries = {settlement.code: _attempt_row(settlement.attempt) for settlement in settlements}
         with _refusals(), writing(self._engine) as connection:
-            live = self._fence(connection, kind, [*entries], token)
+            live = _fence(connection, kind, [*entries], token)
             won = [settlement for settlement in settlements if settlement.code in live]
             lost = [settlement for settlement in settlements if settlement.code not in live]
             if won:
@@ -379,7 +372,7 @@ class SqlLedger:
             values = {"claim_token": token, "due_at": expires_at, "deaths": deaths, "updated_at": now}
             guard = or_(delivery.c.sent_at.is_not(None), deaths >= MOST_DEATHS)
             move(connection, kind.name, codes, TAKE_OVER, values, _is_due(now) & guard)
-            return self._claimed(connection, kind, codes, token)
+            return _claimed(connection, kind, codes, token)
 
     # ---- operators --------------------------------------------------------------------------------------
 
@@ -557,117 +550,61 @@ class SqlLedger:
 
     # ---- the parts --------------------------------------------------------------------------------------
 
-    def _held(self, kind: DocumentKind, codes: Sequence[str], token: str) -> tuple[ColumnElement[bool], ...]:
-        return (
-            delivery.c.kind == kind.name,
-            delivery.c.code.in_(codes),
-            delivery.c.state == CLAIM.target,
-            delivery.c.claim_token == token,
-        )
-
-    def _claimed(self, connection: Connection, kind: DocumentKind, codes: Sequence[str], token: str) -> list[Claimed]:
-        columns = delivery.c
-        claimed = select(
-            columns.code,
-            columns.facility,
-            columns.revision,
-            columns.attempts,
-            columns.uncertain,
-            columns.first_seen_at,
-            columns.deaths,
-            columns.sent_at,
-            columns.national_code,
-        ).where(*self._held(kind, codes, token))
-        return [
-            Claimed(
-                code=row.code,
-                facility=row.facility,
-                revision=row.revision,
-                standing=Standing(row.attempts, bool(row.uncertain)),
-                first_seen_at=row.first_seen_at,
-                deaths=row.deaths,
-                sent=row.sent_at is not None,
-                national_code=row.national_code,
-            )
-            for row in connection.execute(claimed)
-        ]
-
-    def _fence(self, connection: Connection, kind: DocumentKind, codes: Sequence[str], token: str) -> set[str]:
-        """Lock the rows whose claim we hold, and say which those are."""
-        held = self._held(kind, codes, token)
-        # To itself: what changes no index costs next to nothing.
-        locked = connection.execute(update(delivery).where(*held).values(claim_token=token))
-        if locked.rowcount == len(codes):
-            return set(codes)
-        return set(connection.scalars(select(delivery.c.code).where(*held)))
-
     def _write_ledger(
         self, connection: Connection, kind: DocumentKind, settlements: Sequence[Settlement], token: str
     ) -> None:
         now = self._clock.now()
-        statement = (
-            update(delivery)
-            .where(
-                delivery.c.kind == kind.name,
-                delivery.c.code == bindparam("of_code"),
-                delivery.c.claim_token == token,
-            )
-            .values(
-                state=bindparam("to_state"),
-                facility=bindparam("to_facility"),
-                attempts=bindparam("to_attempts"),
-                uncertain=bindparam("to_uncertain"),
-                deaths=bindparam("to_deaths"),
-                due_at=bindparam("to_due_at"),
-                national_code=func.coalesce(
-                    bindparam("to_national_code", type_=Unicode(250)), delivery.c.national_code
-                ),
-                error_code=bindparam("to_error_code"),
-                error_message=bindparam("to_error_message"),
-                payload_sha256=func.coalesce(bindparam("to_sha256", type_=Unicode(64)), delivery.c.payload_sha256),
-                finished_at=bindparam("to_finished_at"),
-                failed_at=func.coalesce(
-                    bindparam("to_failed_at", type_=delivery.c.failed_at.type), delivery.c.failed_at
-                ),
-                cause=bindparam("to_cause"),
-                updated_at=bindparam("to_updated_at"),
-                claim_token=null(),
-                sent_at=null(),
-            )
-        )
-        connection.execute(statement, [_ledger_values(settlement, now) for settlement in settlements])
+        outcomes = [{"token": token, **_ledger_values(settlement, now)} for settlement in settlements]
+        connection.execute(sending.settling(kind), outcomes)
 
     def _write_source(self, connection: Connection, kind: DocumentKind, settlements: Sequence[Settlement]) -> None:
-        with_code = kind.national_code_column not in self._source.tables(kind).missing_optional
+        has_code = kind.national_code_column not in self._source.tables(kind).missing_optional
         accepted: list[Settlement] = []
         others: list[Settlement] = []
         for each in settlements:
-            (accepted if with_code and each.decision.national_code is not None else others).append(each)
-        for group, writes_code in ((accepted, True), (others, False)):
-            if not group:
-                continue
-            statement = (
-                update(kind.header)
-                .where(kind.code == bindparam("of_code"))
-                .values(status_phieu=bindparam("to_status"), note_log=bindparam("to_note"))
-            )
-            if writes_code:
-                statement = statement.values({kind.national_code: bindparam("to_national_code")})
-            connection.execute(statement, [self._source_values(kind, each, writes_code) for each in group])
+            (accepted if has_code and each.decision.national_code is not None else others).append(each)
+        for group, with_code in ((accepted, True), (others, False)):
+            if group:
+                told = [self._source_values(kind, each, with_code) for each in group]
+                connection.execute(sending.telling(kind, with_code=with_code), told)
 
-    def _source_values(self, kind: DocumentKind, settlement: Settlement, writes_code: bool) -> dict[str, Any]:
+    def _source_values(self, kind: DocumentKind, settlement: Settlement, with_code: bool) -> dict[str, Any]:
         values = {
             "of_code": settlement.code,
             "to_status": int(SOURCE_STATUS[settlement.decision.state]),
             "to_note": self._note(kind, settlement.note),
         }
-        if writes_code:
+        if with_code:
             length = self._source.tables(kind).national_code_length
             values["to_national_code"] = cut(settlement.decision.national_code or "", length)
         return values
 
     def _note(self, kind: DocumentKind, note: str) -> str:
         return cut(note, self._source.tables(kind).note_length or _LONGEST_NOTE)
+
+
+def _claimed(connection: Connection, kind: DocumentKind, codes: Sequence[str], token: str) -> list[Claimed]:
+    return [
+        Claimed(
+            code=row.code,
+            facility=row.facility,
+            revision=row.revision,
+            standing=Standing(row.attempts, bool(row.uncertain)),
+            first_seen_at=row.first_seen_at,
+            deaths=row.deaths,
+            sent=row.sent_at is not None,
+            national_code=row.national_code,
+        )
+        for row in connection.execute(sending.claimed(kind), {"codes": codes, "token": token})
+    ]
+
+
+def _fence(connection: Connection, kind: DocumentKind, codes: Sequence[str], token: str) -> set[str]:
+    """Lock the rows whose claim we hold, and say which those are."""
+    held = {"codes": codes, "token": token}
+    if connection.execute(sending.locking(kind), held).rowcount == len(codes):
+        return set(codes)
+    return set(connection.scalars(sending.locked(kind), held))
 
 
 _DELIVERY_COLUMNS = [delivery.c[name] for name in Delivery.__dataclass_fields__]
@@ -684,7 +621,7 @@ def move(
     """The guarded UPDATE behind every move. Returns how many rows it moved."""
     done = connection.execute(
         update(delivery)
-        .where(delivery.c.kind == kind, delivery.c.code.in_(codes), _movable(transition), *guards)
+        .where(delivery.c.kind == kind, delivery.c.code.in_(codes), only_if(_movable(transition), *guards))
         .values({"state": transition.target, **values})
     )
     return done.rowcount
@@ -698,8 +635,7 @@ def moved(
     these = select(columns.code).where(
         columns.kind == kind.name,
         columns.code.in_(codes),
-        columns.state == transition.target,
-        columns.updated_at == now,
+        only_if(columns.state == transition.target, columns.updated_at == now),
     )
     return list(connection.scalars(these))
 

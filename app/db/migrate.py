@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.db.engine import patiently, reading, writing
+from app.db.statistics import inform_planner
 from app.documents import SOURCE
 from app.domain.errors import HermesError, InputError, SchemaError
 
@@ -36,6 +37,7 @@ def upgrade(engine: Engine) -> None:
     try:
         with _ALEMBIC, writing(engine) as connection:
             command.upgrade(_config(connection=connection), "head")
+            inform_planner(connection)
     except (DBAPIError, HermesError):
         if current_version(engine) != latest_version():  # else another process did it in the meantime
             raise

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    bindparam,
     inspect,
     or_,
     select,
@@ -66,8 +68,7 @@ class SqlSource:
 
     def header_columns(self, kind: DocumentKind) -> list[Column[Any]]:
         """The header's columns that exist here."""
-        missing = self.tables(kind).missing_optional
-        return [column for column in kind.header.columns if column.name not in missing]
+        return _existing(kind, self.tables(kind).missing_optional)
 
     @patiently
     def load(self, kind: DocumentKind, codes: Sequence[str]) -> dict[str, Document]:
@@ -76,20 +77,10 @@ class SqlSource:
         Both statements join the ledger, so that rows are found and named as the ledger spells the code,
         whatever the collation takes for equal.
         """
-        these = (delivery.c.kind == kind.name) & delivery.c.code.in_(codes)
-        headers = (
-            select(delivery.c.code, *_raw(self.header_columns(kind)))
-            .join_from(delivery, kind.header, kind.code == delivery.c.code)
-            .where(these)
-        )
-        lines = (
-            select(delivery.c.code, *_raw(line_columns(kind)))
-            .join_from(delivery, kind.lines, kind.line_code == delivery.c.code)
-            .where(these)
-            .order_by(delivery.c.code, kind.lines.c.id)
-        )
+        headers, lines = _loading(kind, self.tables(kind).missing_optional)
+        these = {"codes": codes}
         with reading(self._engine) as connection:
-            return self._documents(kind, fetch(connection, headers), fetch(connection, lines))
+            return self._documents(kind, fetch(connection, headers, these), fetch(connection, lines, these))
 
     def pending(self, kind: DocumentKind) -> Iterator[list[Document]]:
         """Pages of the documents whose source status asks for delivery, whatever the ledger says of them."""
@@ -259,6 +250,28 @@ def create_source_tables(engine: Engine) -> list[str]:
     with writing(engine) as connection:
         SOURCE.create_all(connection)
     return wanted
+
+
+@cache
+def _loading(kind: DocumentKind, missing: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
+    """The statements that load headers and lines, built once: building them costs more than running them."""
+    these = (delivery.c.kind == kind.name) & delivery.c.code.in_(bindparam("codes", expanding=True))
+    headers = (
+        select(delivery.c.code, *_raw(_existing(kind, missing)))
+        .join_from(delivery, kind.header, kind.code == delivery.c.code)
+        .where(these)
+    )
+    lines = (
+        select(delivery.c.code, *_raw(line_columns(kind)))
+        .join_from(delivery, kind.lines, kind.line_code == delivery.c.code)
+        .where(these)
+        .order_by(delivery.c.code, kind.lines.c.id)
+    )
+    return headers, lines
+
+
+def _existing(kind: DocumentKind, missing: frozenset[str]) -> list[Column[Any]]:
+    return [column for column in kind.header.columns if column.name not in missing]
 
 
 def _raw(columns: Sequence[Column[Any]]) -> list[Any]:

@@ -408,7 +408,8 @@ class Deliver:
 def _at_home(claimed: Claimed, document: Document | None) -> Claimed:
     """The claim under the facility that the document names now: it may have been corrected since it was found."""
     facility = "" if document is None else str(document.header.get(FACILITY_COLUMN) or "")
-    return replace(claimed, facility=facility[:LONGEST_FACILITY])
+    facility = facility[:LONGEST_FACILITY]
+    return claimed if facility == claimed.facility else replace(claimed, facility=facility)
 
 
 def _kept(faults: Sequence[Fault]) -> list[dict[str, Any]]:

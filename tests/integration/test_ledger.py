@@ -1,5 +1,6 @@
 """The ledger on a real database: every move, its guards, and what happens when two want the same thing."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -1599,3 +1600,46 @@ def test_an_attempt_row_keeps_what_the_exchange_was(bench: Bench) -> None:
         row = connection.execute(select(attempt)).one()
     assert (row.kind, row.code, row.outcome, row.error_code) == ("phieu_nhap", "A1", "rejected", "refused")
     assert row.record == '{"request":{"body":"Thuốc ho"},"response":{"status":200}}'
+
+
+# ---- how it is found ------------------------------------------------------------------------------------
+
+
+@only_sqlite
+def test_a_batch_is_found_by_its_codes_and_not_among_all_that_are_queued(bench: Bench) -> None:
+    codes = [f"A{number:03}" for number in range(100)]
+    bench.put(PHIEU_NHAP, codes)
+    bench.ledger.discover(PHIEU_NHAP, len(codes))
+    with explained(bench.engine) as plans:
+        bench.ledger.withdraw_offer(PHIEU_NHAP, codes)
+        bench.claim(PHIEU_NHAP, codes)
+        bench.ledger.release(PHIEU_NHAP, codes, WORKER)
+        bench.claim(PHIEU_NHAP, codes)
+        bench.gateway.source.load(PHIEU_NHAP, codes)
+        bench.begin_send(PHIEU_NHAP, codes)
+        settlements = [bench.settlement(PHIEU_NHAP, code, State.REJECTED) for code in codes]
+        bench.ledger.settle(PHIEU_NHAP, settlements, WORKER)
+        bench.ledger.requeue(Selection(kind=PHIEU_NHAP.name, codes=tuple(codes)), OPERATOR_RETRY, who="lan", why="")
+
+    by_key = re.compile(
+        r"SEARCH hermes_delivery USING (COVERING )?INDEX sqlite_autoindex_hermes_delivery_1 \(kind=\? AND "
+    )
+    assert len(plans) > 10
+    assert [(plan, asked) for plan, asked in plans if not by_key.match(plan)] == []
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[list[tuple[str, str]]]:
+    """How SQLite finds deliveries meanwhile: (step of a plan, statement)."""
+    plans: list[tuple[str, str]] = []
+
+    def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE")):
+            asked = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters[0] if many else parameters)
+            plans.extend((step, statement) for *_, step in asked.fetchall() if "hermes_delivery" in step)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        yield plans
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)

@@ -79,13 +79,30 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
         assert connection.scalar(text("SELECT count(*) FROM hermes_heartbeat")) == 1
 
 
+@only_sqlite
+def test_what_analyze_found_is_not_forgotten_by_an_upgrade(engine: Engine) -> None:
+    upgrade(engine)
+    known = text("SELECT idx, stat FROM sqlite_stat1 WHERE tbl = 'hermes_delivery' ORDER BY idx")
+    with engine.begin() as connection:
+        assert len(connection.execute(known).all()) == 5
+        connection.execute(text("DELETE FROM sqlite_stat1"))
+        connection.execute(
+            text("INSERT INTO sqlite_stat1 VALUES ('hermes_delivery', 'ix_hermes_delivery_due', '9 3 1')")
+        )
+
+    upgrade(engine)
+
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(known)] == [("ix_hermes_delivery_due", "9 3 1")]
+
+
 def test_upgrading_leaves_the_source_tables_alone(engine: Engine) -> None:
     create_source_tables(engine)
     before = schema_of(engine)
 
     upgrade(engine)
 
-    ours = ("hermes_", "ix_hermes_", "sqlite_auto")
+    ours = ("hermes_", "ix_hermes_", "sqlite_auto", "sqlite_stat")
     assert [row for row in schema_of(engine) if not any(str(part).startswith(ours) for part in row)] == [
         row for row in before if not any(str(part).startswith("sqlite_auto") for part in row)
     ]
