@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     null,
     select,
     update,
@@ -25,6 +26,8 @@ from app.documents import DocumentKind
 from app.domain.states import CLAIM
 
 _D = delivery.c
+_YES: ColumnElement[int] = literal_column("1")
+_NO: ColumnElement[int] = literal_column("0")
 _CODES: BindParameter[Any] = bindparam("codes", expanding=True)
 
 
@@ -119,7 +122,7 @@ def telling(kind: DocumentKind, *, with_code: bool) -> Update:
 def only_if(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     """What must hold of rows that are found by their key. Written so that no planner looks for them by anything else:
     by state or due time it would read the whole backlog for each batch, or lock what other workers hold."""
-    return case((and_(*conditions), 1), else_=0) == 1
+    return case((and_(*conditions), _YES), else_=_NO) == _YES
 
 
 def _held(kind: DocumentKind, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
